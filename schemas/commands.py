@@ -1,0 +1,157 @@
+"""Commands: things to do, stored before they are done."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.base import JsonObject, Strict
+from schemas.money import Money
+
+
+class Permit(Strict):
+    """The recorded right to make one submission (invariants I1, I5, I11).
+
+    `number` counts the purchase's submissions, `attempt` the repeats under this number. The
+    permit is void when the purchase has moved past `version`, when the lease's epoch is no longer
+    `epoch`, or after `not_after`: then the checkout is read again.
+    """
+
+    number: int
+    attempt: int
+    checkout_id: str
+    source_id: str | None
+    version: int
+    epoch: int
+    session_state: str
+    amount_remaining: float
+    total: Money
+    granted_at: datetime
+    not_after: datetime
+
+
+class ReadCheckout(Strict):
+    """GET the checkout, the orders of its whole chain, its primary source and its customer."""
+
+    kind: Literal["read_checkout"] = "read_checkout"
+    checkout_id: str
+    checkout_ids: tuple[str, ...]
+    upstream_id: str
+
+
+class FindOrders(Strict):
+    """GET the orders of these checkouts and of this upstream id."""
+
+    kind: Literal["find_orders"] = "find_orders"
+    checkout_ids: tuple[str, ...]
+    upstream_id: str
+
+
+class ReadOrder(Strict):
+    """GET one order."""
+
+    kind: Literal["read_order"] = "read_order"
+    order_id: str
+
+
+class Submit(Strict):
+    """POST /orders under a permit."""
+
+    kind: Literal["submit"] = "submit"
+    permit: Permit
+
+
+class OpenCheckout(Strict):
+    """POST /checkouts. `mark` is in the request's metadata, so that we know it again."""
+
+    kind: Literal["open_checkout"] = "open_checkout"
+    request: JsonObject
+    mark: str
+
+
+class FindCheckout(Strict):
+    """GET the checkouts of this upstream id and pick the one that carries our mark."""
+
+    kind: Literal["find_checkout"] = "find_checkout"
+    upstream_id: str
+    mark: str
+
+
+class UpdateCheckout(Strict):
+    """POST /checkouts/{id} with only what changes, in one call (PLATFORM §5.3)."""
+
+    kind: Literal["update_checkout"] = "update_checkout"
+    checkout_id: str
+    changes: JsonObject
+
+
+class AttachSource(Strict):
+    """POST /checkouts/{id}/sources/{sourceId}."""
+
+    kind: Literal["attach_source"] = "attach_source"
+    checkout_id: str
+    source_id: str
+
+
+class DeleteCheckout(Strict):
+    """DELETE /checkouts/{id}: an orphan that carries our mark and that no purchase uses."""
+
+    kind: Literal["delete_checkout"] = "delete_checkout"
+    checkout_id: str
+
+
+class Line(Strict):
+    """A line of an order and how many of it."""
+
+    item_id: str
+    quantity: int
+
+
+class CancelOrder(Strict):
+    """POST /fulfillments with cancelQuantity: the only way to cancel an order (PLATFORM §5.6)."""
+
+    kind: Literal["cancel_order"] = "cancel_order"
+    order_id: str
+    lines: tuple[Line, ...]
+
+
+class Wake(Strict):
+    """Wake the purchase later. Ignored when the hold that it names has ended."""
+
+    kind: Literal["wake"] = "wake"
+    name: str
+    hold: int
+
+
+PlatformCommand = (
+    ReadCheckout
+    | FindOrders
+    | ReadOrder
+    | Submit
+    | OpenCheckout
+    | FindCheckout
+    | UpdateCheckout
+    | AttachSource
+    | DeleteCheckout
+    | CancelOrder
+)
+Command = Annotated[PlatformCommand | Wake, Field(discriminator="kind")]
+
+MUTATIONS = frozenset(
+    {
+        "submit",
+        "open_checkout",
+        "update_checkout",
+        "attach_source",
+        "delete_checkout",
+        "cancel_order",
+    }
+)
+
+
+class Planned(Strict):
+    """A command, the slot that its effect fills, and when it is due (`None`: at once)."""
+
+    key: str
+    command: Command
+    due: datetime | None = None

@@ -1,0 +1,122 @@
+"""Facts: what happened, stored once in the inbox, then decided upon."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.base import JsonObject, Strict
+from schemas.commands import Command
+from schemas.requests import (
+    ConfirmationRequest,
+    CorrectionsRequest,
+    DecisionRequest,
+    PurchaseRequest,
+    SourceRequest,
+)
+from schemas.results import Result
+
+
+class Origin(StrEnum):
+    """Who says so. An inbox row is unique on origin and id."""
+
+    PLATFORM = "platform"
+    MERCHANT = "merchant"
+    SHOP = "shop"
+    TIMER = "timer"
+    COMMAND = "command"
+    OPERATOR = "operator"
+
+
+class PlatformEvent(Strict):
+    """An event of the platform about a purchase's checkout, order, charge or source."""
+
+    kind: Literal["platform_event"] = "platform_event"
+    event_id: str
+    type: str
+    object: JsonObject
+    created: datetime
+
+
+class PurchaseRequested(Strict):
+    """The storefront handed us a checkout, or confirmed it again."""
+
+    kind: Literal["purchase_requested"] = "purchase_requested"
+    request: PurchaseRequest
+
+
+class SourceChosen(Strict):
+    """The shopper chose a payment source and confirmed."""
+
+    kind: Literal["source_chosen"] = "source_chosen"
+    request: SourceRequest
+
+
+class CheckoutCorrected(Strict):
+    """The shopper corrected fields and confirmed."""
+
+    kind: Literal["checkout_corrected"] = "checkout_corrected"
+    request: CorrectionsRequest
+
+
+class TotalConfirmed(Strict):
+    """The shopper confirmed a total."""
+
+    kind: Literal["total_confirmed"] = "total_confirmed"
+    request: ConfirmationRequest
+
+
+class CancelRequested(Strict):
+    """The shopper cancelled."""
+
+    kind: Literal["cancel_requested"] = "cancel_requested"
+
+
+class TimerFired(Strict):
+    """A wake-up is due."""
+
+    kind: Literal["timer_fired"] = "timer_fired"
+    key: str
+    name: str
+    hold: int
+
+
+class CommandEnded(Strict):
+    """A command has a result. The same attempt may end twice: abandoned, then answered."""
+
+    kind: Literal["command_ended"] = "command_ended"
+    key: str
+    attempt: int
+    command: Command
+    result: Result
+
+
+class OperatorDecided(Strict):
+    """A person decided."""
+
+    kind: Literal["operator_decided"] = "operator_decided"
+    request: DecisionRequest
+
+
+class KeyTaken(Strict):
+    """An identity key that this purchase wanted to claim belongs to another purchase."""
+
+    kind: Literal["key_taken"] = "key_taken"
+    key: str
+    owner: str
+
+
+Fact = Annotated[
+    PlatformEvent
+    | PurchaseRequested
+    | SourceChosen
+    | CheckoutCorrected
+    | TotalConfirmed
+    | CancelRequested
+    | TimerFired
+    | CommandEnded
+    | OperatorDecided
+    | KeyTaken,
+    Field(discriminator="kind"),
+]

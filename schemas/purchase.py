@@ -1,0 +1,240 @@
+"""The purchase: one shopper's intent to buy, and all that we know about it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from schemas.base import JsonObject, Strict
+from schemas.commands import Permit
+from schemas.money import Money
+from schemas.requests import Submits
+from schemas.results import PlatformProblem, Rejected
+
+SCHEMA_NUMBER = 1
+
+
+class State(StrEnum):
+    """Where a purchase stands."""
+
+    HELD = "held"
+    SUBMITTING = "submitting"
+    UNKNOWN = "unknown"
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    LOST = "lost"
+    REVIEW = "review"
+
+
+class Reason(StrEnum):
+    """Why it stands there. Which reason belongs to which state: `REASONS`."""
+
+    CHECKING = "checking"
+    READY = "ready"
+    PAYMENT_REQUIRED = "payment_required"
+    PAYMENT_INCOMPLETE = "payment_incomplete"
+    IN_FLIGHT = "in_flight"
+    STEP_UP_REQUIRED = "step_up_required"
+    CORRECTION_REQUIRED = "correction_required"
+    CONFIRMATION_REQUIRED = "confirmation_required"
+    RETRY_SCHEDULED = "retry_scheduled"
+    REDIRECT = "redirect"
+    FUNDS = "funds"
+    PROCESSING = "processing"
+    FRAUD_REVIEW = "fraud_review"
+    BLOCKED = "blocked"
+    FRAUD = "fraud"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    EXHAUSTED = "exhausted"
+    STOPPED = "stopped"
+    SUPERSEDED = "superseded"
+    STALE_ORDER = "stale_order"
+    DUPLICATE_ORDER = "duplicate_order"
+    MERGE = "merge"
+    CREDENTIALS = "credentials"
+    UNDECIDED = "undecided"
+    CHECKOUT_NOT_FOUND = "checkout_not_found"
+    CUSTOMER_DISABLED = "customer_disabled"
+
+
+SHOPPER_HELD = frozenset(
+    {
+        Reason.PAYMENT_REQUIRED,
+        Reason.PAYMENT_INCOMPLETE,
+        Reason.STEP_UP_REQUIRED,
+        Reason.CORRECTION_REQUIRED,
+        Reason.CONFIRMATION_REQUIRED,
+        Reason.READY,
+        Reason.IN_FLIGHT,
+    }
+)
+
+REASONS: dict[State, frozenset[Reason | None]] = {
+    State.HELD: SHOPPER_HELD | {Reason.CHECKING, Reason.RETRY_SCHEDULED},
+    State.SUBMITTING: frozenset({None}),
+    State.UNKNOWN: frozenset({None}),
+    State.PENDING: frozenset(
+        {Reason.REDIRECT, Reason.FUNDS, Reason.PROCESSING, Reason.FRAUD_REVIEW}
+    ),
+    State.ACCEPTED: frozenset({None}),
+    State.LOST: frozenset(
+        {
+            Reason.BLOCKED,
+            Reason.FRAUD,
+            Reason.CANCELLED,
+            Reason.EXPIRED,
+            Reason.EXHAUSTED,
+            Reason.STOPPED,
+            Reason.SUPERSEDED,
+        }
+    ),
+    State.REVIEW: frozenset(
+        {
+            Reason.STALE_ORDER,
+            Reason.DUPLICATE_ORDER,
+            Reason.MERGE,
+            Reason.CREDENTIALS,
+            Reason.UNDECIDED,
+            Reason.CHECKOUT_NOT_FOUND,
+            Reason.CUSTOMER_DISABLED,
+        }
+    ),
+}
+
+
+class Condition(StrEnum):
+    """What a checkout of the chain is good for."""
+
+    OPEN = "open"
+    DEAD = "dead"  # answered 409 (I3)
+    CONSUMED = "consumed"  # became an order (I2)
+    SUPERSEDED = "superseded"  # the storefront brought another one
+
+
+class Link(Strict):
+    """One checkout of the chain."""
+
+    checkout_id: str
+    session_id: str | None = None
+    condition: Condition = Condition.OPEN
+    mended: tuple[str, ...] = ()  # paths that we repaired by ourselves, once each
+    failed: tuple[str, ...] = ()  # "code/parameter" of rejections that left it alive
+
+
+class Declined(Strict):
+    """A source that was declined, and how often the shopper may still choose it."""
+
+    source_id: str
+    again: int
+
+
+class Fault(Strict):
+    """A field of the checkout that is missing or wrong. `path` is the checkout's own."""
+
+    path: str
+    problem: str
+
+
+class Submission(Strict):
+    """One POST /orders. Repeats under one permit share their number."""
+
+    number: int
+    attempt: int
+    checkout_id: str
+    source_id: str | None
+    at: datetime
+    answered: datetime | None = None
+    status: int | None = None
+    outcome: str | None = None
+    problems: tuple[PlatformProblem, ...] = ()
+    request_id: str | None = None
+    remedy: str | None = None
+
+
+class ChargeState(Strict):
+    """A charge of the order."""
+
+    id: str
+    state: str | None = None
+
+
+class ItemRef(Strict):
+    """A line of the order; correlate it with the checkout's by `metadata` (PLATFORM §2.9)."""
+
+    id: str
+    quantity: int | None = None
+    metadata: JsonObject = {}
+
+
+class OrderRecord(Strict):
+    """What we know of an order, as last read."""
+
+    id: str
+    checkout_id: str | None
+    state: str | None
+    fraud_state: str | None = None
+    cancel_reason: str | None = None
+    session_state: str | None = None
+    updated: datetime | None = None
+    charges: tuple[ChargeState, ...] = ()
+    items: tuple[ItemRef, ...] = ()
+
+
+class Purchase(Strict):
+    """The aggregate. Immutable; every decision makes a new one.
+
+    `hold` numbers the spells in one state and reason: timers name it. `step` numbers the commands
+    of the main path and `awaiting` is the key of the one whose answer moves the purchase on.
+    `wanted_*` is what the shopper asked for and the platform has not confirmed yet.
+    """
+
+    schema_number: int = SCHEMA_NUMBER
+    id: str
+    upstream_id: str
+    submits: Submits = "service"
+    state: State = State.HELD
+    reason: Reason | None = Reason.CHECKING
+    chain: tuple[Link, ...]
+    create_request: JsonObject | None = None
+    subscription_id: str | None = None
+    customer_id: str | None = None
+    total: Money | None = None
+    confirmed: Money | None = None
+    confirmed_at: datetime
+    wanted_source: str | None = None
+    wanted_changes: JsonObject = {}
+    faults: tuple[Fault, ...] = ()
+    declined: tuple[Declined, ...] = ()
+    permit: Permit | None = None
+    submissions: tuple[Submission, ...] = ()
+    unsettled_since: datetime | None = None
+    verdict: Rejected | None = None
+    repeats: int = 0
+    order: OrderRecord | None = None
+    orders: tuple[OrderRecord, ...] = ()
+    cancel_requested: bool = False
+    message: str | None = None
+    next_action: JsonObject | None = None
+    alert: str | None = None
+    step: int = 0
+    awaiting: str | None = None
+    tries: int = 0
+    hold: int = 0
+    deadline: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+
+    @property
+    def current(self) -> Link:
+        """The newest checkout of the chain."""
+        return self.chain[-1]
+
+    @property
+    def checkout_ids(self) -> tuple[str, ...]:
+        """All checkouts of the chain, oldest first."""
+        return tuple(link.checkout_id for link in self.chain)
+
+    @property
+    def attempts(self) -> int:
+        """Submissions that count against the budget: repeats under one permit do not (I9)."""
+        return max((s.number for s in self.submissions), default=0)

@@ -1,0 +1,72 @@
+"""Bodies of the storefront's and the operators' calls. Strict: a wrong field is named."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from schemas.base import JsonObject, Strict
+from schemas.money import Money
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must not contain control characters")
+    return value
+
+
+# Ids are opaque and never validated by format (PLATFORM §1.3); they must only fit into a URL.
+Identifier = Annotated[
+    str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)
+]
+Submits = Literal["service", "merchant"]
+
+
+class PurchaseRequest(Strict):
+    """`POST /v1/purchases`, and the object of `purchase.submit_requested`."""
+
+    checkout_id: Identifier
+    upstream_id: Identifier | None = None
+    create_request: JsonObject | None = None
+    confirmed_total: Money | None = None
+    submits: Submits = "service"
+    subscription_id: Identifier | None = None
+
+
+class SourceRequest(Strict):
+    """The shopper chose a payment source and confirmed."""
+
+    source_id: Identifier
+    confirmed_total: Money | None = None
+    browser_ip: Identifier | None = None
+
+
+class CorrectionsRequest(Strict):
+    """Fields of the checkout that the shopper corrected; a confirming call."""
+
+    checkout: Annotated[JsonObject, Field(min_length=1)]
+    confirmed_total: Money | None = None
+
+
+class ConfirmationRequest(Strict):
+    """The shopper saw this total of this checkout and agrees."""
+
+    checkout_id: Identifier
+    total_amount: float = Field(ge=0, le=1e12, allow_inf_nan=False)
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+
+    @property
+    def total(self) -> Money:
+        """The confirmed total."""
+        return Money(amount=self.total_amount, currency=self.currency)
+
+
+class CancelRequest(Strict):
+    """The shopper no longer wants it. No fields."""
+
+
+class DecisionRequest(Strict):
+    """An operator's way out of `review` or `unknown`."""
+
+    decision: Literal["adopt_order", "no_order", "resume", "stop"]
+    order_id: Identifier | None = None
+    note: Annotated[str, StringConstraints(min_length=1, max_length=2000)]

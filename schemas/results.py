@@ -1,0 +1,84 @@
+"""What became of a command. The classes are those of `consumer.errors`, as data."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.base import JsonObject, Strict
+
+
+class PlatformProblem(Strict):
+    """One error of the platform's envelope (PLATFORM §2.12); any part may be missing."""
+
+    code: str | None = None
+    parameter: str | None = None
+    message: str | None = None
+
+
+class Succeeded(Strict):
+    """The platform did it. `body` is its answer without client secrets."""
+
+    outcome: Literal["succeeded"] = "succeeded"
+    status: int
+    body: JsonObject = Field(default_factory=dict)
+    request_id: str | None = None
+
+
+class Rejected(Strict):
+    """The platform said no. Do not repeat as is."""
+
+    outcome: Literal["rejected"] = "rejected"
+    status: int
+    problems: tuple[PlatformProblem, ...] = ()
+    request_id: str | None = None
+
+    @property
+    def first(self) -> PlatformProblem:
+        """The first problem named, or an empty one."""
+        return self.problems[0] if self.problems else PlatformProblem()
+
+
+class Unavailable(Strict):
+    """Not processed. Repeat later, after `retry_after` seconds when the platform said so."""
+
+    outcome: Literal["unavailable"] = "unavailable"
+    status: int | None = None
+    retry_after: float | None = None
+
+
+class OutcomeUnknown(Strict):
+    """May have been processed. Look before repeating."""
+
+    outcome: Literal["unknown"] = "unknown"
+    status: int | None = None
+    problems: tuple[PlatformProblem, ...] = ()
+    request_id: str | None = None
+
+
+class Abandoned(Strict):
+    """Was being sent when its worker died or lost the lease; `sent_by` bounds when it was sent."""
+
+    outcome: Literal["abandoned"] = "abandoned"
+    sent_by: datetime
+
+
+class NeverSent(Strict):
+    """Was planned, and is known not to have been sent: its permit or lease was void."""
+
+    outcome: Literal["never_sent"] = "never_sent"
+
+
+Result = Annotated[
+    Succeeded | Rejected | Unavailable | OutcomeUnknown | Abandoned | NeverSent,
+    Field(discriminator="outcome"),
+]
+
+
+class Reading(Strict):
+    """The answer of `read_checkout`. `checkout` is `None` when the platform has no such id."""
+
+    checkout: JsonObject | None
+    orders: tuple[JsonObject, ...]
+    source: JsonObject | None = None
+    customer: JsonObject | None = None
