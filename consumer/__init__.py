@@ -1,0 +1,1 @@
+"""How it runs: sources, store, platform client, workers, HTTP and command line."""

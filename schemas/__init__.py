@@ -1,0 +1,1 @@
+"""What things are: pydantic models and enums, for every other package to import."""
