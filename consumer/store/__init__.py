@@ -1,0 +1,1 @@
+"""Durable state. Functions are synchronous over a SQLAlchemy connection, inside a transaction."""

@@ -1,0 +1,193 @@
+"""Commands: planned, then sending in a commit of their own, then ended by a result."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Row, insert, or_, select, update
+
+from consumer.store import inbox
+from consumer.store.inbox import Delivery
+from consumer.store.tables import commands
+from schemas.commands import Command, Planned
+from schemas.facts import CommandEnded, Origin, TimerFired
+from schemas.results import Abandoned, NeverSent, Result
+
+COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
+Status = Literal["planned", "sending", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A stored command. `attempt` counts from 1; `deadline` is set while it is being sent."""
+
+    key: str
+    purchase_id: str
+    command: Command
+    status: Status
+    attempt: int
+    due: datetime
+    deadline: datetime | None
+    epoch: int | None
+
+
+def plan(
+    connection: Connection, purchase_id: str, planned: Sequence[Planned], now: datetime
+) -> None:
+    """Store commands. A key that is planned or being sent keeps its place: causes collide.
+
+    A key whose attempt has ended is planned once more, as the next attempt.
+    """
+    for item in planned:
+        row = connection.execute(
+            select(commands.c.status, commands.c.attempt).where(commands.c.key == item.key)
+        ).one_or_none()
+        if row is None:
+            connection.execute(insert(commands).values(_columns(purchase_id, item, now)))
+        elif row.status == "ended":
+            again = _columns(purchase_id, item, now) | {"attempt": row.attempt + 1}
+            connection.execute(update(commands).where(commands.c.key == item.key).values(again))
+
+
+def _columns(purchase_id: str, item: Planned, now: datetime) -> dict[str, object]:
+    return {
+        "key": item.key,
+        "purchase_id": purchase_id,
+        "kind": item.command.kind,
+        "body": item.command.model_dump_json(by_alias=True),
+        "status": "planned",
+        "attempt": 1,
+        "at": now,
+        "due": item.due or now,
+        "deadline": None,
+        "epoch": None,
+        "ended": None,
+    }
+
+
+def _task(row: Row) -> Task:  # type: ignore[type-arg]  # the columns of `commands`
+    command = COMMAND.validate_json(row.body)
+    return Task(
+        row.key, row.purchase_id, command, row.status, row.attempt, row.due, row.deadline, row.epoch
+    )
+
+
+def next_due(connection: Connection, purchase_id: str, now: datetime) -> Task | None:
+    """The oldest command of a purchase that is to be run now; timers are not run, they fire."""
+    row = connection.execute(
+        select(commands)
+        .where(
+            commands.c.purchase_id == purchase_id,
+            commands.c.status == "planned",
+            commands.c.kind != "wake",
+            commands.c.due <= now,
+        )
+        .order_by(commands.c.seq)
+        .limit(1)
+    ).one_or_none()
+    return _task(row) if row else None
+
+
+def start(
+    connection: Connection, task: Task, epoch: int, now: datetime, deadline: datetime
+) -> Task | None:
+    """Record that it is about to be sent; `None` if it is not planned any more."""
+    changed = connection.execute(
+        update(commands)
+        .where(
+            commands.c.key == task.key,
+            commands.c.status == "planned",
+            commands.c.attempt == task.attempt,
+        )
+        .values(status="sending", epoch=epoch, at=now, deadline=deadline)
+    )
+    if changed.rowcount != 1:
+        return None
+    return Task(
+        *(task.key, task.purchase_id, task.command, "sending", task.attempt, task.due),
+        deadline,
+        epoch,
+    )
+
+
+def end(connection: Connection, task: Task, result: Result, now: datetime) -> None:
+    """Append the result as a fact and complete the command. Never fenced (I7)."""
+    word = "abandoned" if isinstance(result, Abandoned | NeverSent) else "answer"
+    fact = CommandEnded(key=task.key, attempt=task.attempt, command=task.command, result=result)
+    inbox.append(
+        connection,
+        [_internal(Origin.COMMAND, f"{task.key}/{task.attempt}/{word}", fact, task.purchase_id)],
+        now,
+    )
+    connection.execute(
+        update(commands)
+        .where(commands.c.key == task.key, commands.c.attempt == task.attempt)
+        .values(status="ended", ended=now)
+    )
+
+
+def _internal(
+    origin: Origin, id: str, fact: CommandEnded | TimerFired, purchase_id: str
+) -> Delivery:
+    body = fact.model_dump_json(by_alias=True).encode()
+    return Delivery(origin, id, fact.kind, "internal", body, purchase_id=purchase_id)
+
+
+def abandon(connection: Connection, purchase_id: str, epoch: int, now: datetime) -> int:
+    """End what an earlier epoch was sending. It may have arrived until its deadline, or now."""
+    rows = connection.execute(
+        select(commands).where(
+            commands.c.purchase_id == purchase_id,
+            commands.c.status == "sending",
+            or_(commands.c.epoch < epoch, commands.c.epoch.is_(None)),
+        )
+    ).all()
+    for row in rows:
+        task = _task(row)
+        end(connection, task, Abandoned(sent_by=min(task.deadline or now, now)), now)
+    return len(rows)
+
+
+def fire_due(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Turn due wake-ups into facts; returns the purchases to look at."""
+    rows = connection.execute(
+        select(commands)
+        .where(commands.c.status == "planned", commands.c.kind == "wake", commands.c.due <= now)
+        .order_by(commands.c.due)
+        .limit(limit)
+    ).all()
+    for row in rows:
+        _fire(connection, _task(row), now)
+    return [row.purchase_id for row in rows]
+
+
+def _fire(connection: Connection, task: Task, now: datetime) -> None:
+    assert task.command.kind == "wake"
+    fact = TimerFired(key=task.key, name=task.command.name, hold=task.command.hold)
+    delivery = _internal(Origin.TIMER, f"{task.key}/{task.attempt}", fact, task.purchase_id)
+    inbox.append(connection, [delivery], now)
+    connection.execute(
+        update(commands).where(commands.c.key == task.key).values(status="ended", ended=now)
+    )
+
+
+def unfinished(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Purchases with a command that is due, or that somebody was sending."""
+    due = (commands.c.status == "planned") & (commands.c.kind != "wake") & (commands.c.due <= now)
+    rows = connection.scalars(
+        select(commands.c.purchase_id)
+        .where(or_(due, commands.c.status == "sending"))
+        .distinct()
+        .limit(limit)
+    )
+    return list(rows)
+
+
+def of_purchase(connection: Connection, purchase_id: str) -> list[Task]:
+    """All commands of a purchase, in the order in which they were planned."""
+    rows = connection.execute(
+        select(commands).where(commands.c.purchase_id == purchase_id).order_by(commands.c.seq)
+    )
+    return [_task(row) for row in rows]

@@ -1,0 +1,57 @@
+"""Decisions: which rule matched, on what evidence, and what else was considered."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from consumer.store.tables import decisions
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A decision as stored. `version` is the purchase's after it."""
+
+    purchase_id: str
+    fact_seq: int
+    at: datetime
+    version: int
+    state: str
+    reason: str | None
+    rule: str
+    source: str
+    evidence: Mapping[str, Any]
+    alternatives: Sequence[str]
+
+
+def record(connection: Connection, decision: Record) -> None:
+    """Append a decision."""
+    connection.execute(
+        insert(decisions).values(
+            purchase_id=decision.purchase_id,
+            fact_seq=decision.fact_seq,
+            at=decision.at,
+            version=decision.version,
+            state=decision.state,
+            reason=decision.reason,
+            rule=decision.rule,
+            source=decision.source,
+            evidence=json.dumps(decision.evidence, default=str),
+            alternatives=json.dumps(list(decision.alternatives)),
+        )
+    )
+
+
+def of_purchase(connection: Connection, purchase_id: str) -> list[Record]:
+    """All decisions about a purchase, oldest first."""
+    columns = [c for c in decisions.c if c.name != "seq"]
+    rows = connection.execute(
+        select(*columns).where(decisions.c.purchase_id == purchase_id).order_by(decisions.c.seq)
+    )
+    return [
+        Record(*row[:-2], evidence=json.loads(row[-2]), alternatives=json.loads(row[-1]))
+        for row in rows
+    ]

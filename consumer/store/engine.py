@@ -1,0 +1,139 @@
+"""The store: one writer thread with group commit, and a few readers, over SQLite."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+T = TypeVar("T")
+Job = Callable[[Connection], T]
+BATCH = 200  # jobs in one transaction: long enough to share a commit, short enough for ingress
+
+
+class StoreUnavailable(Exception):
+    """The database can't take it now (locked, full, read-only). Nothing was stored."""
+
+
+@dataclass(order=True)
+class Pending:
+    """A job that waits for the next commit. Ingress sorts first, then first come."""
+
+    rank: int
+    number: int
+    job: Job[Any] = field(compare=False)
+    future: "Future[Any]" = field(compare=False)
+
+
+def sqlite_engine(url: str, busy_seconds: float = 1.0) -> Engine:
+    """An engine whose transactions are `BEGIN IMMEDIATE` on WAL with synchronous=FULL."""
+    engine = create_engine(
+        url, connect_args={"check_same_thread": False, "timeout": busy_seconds}
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+class Store:
+    """Runs jobs over the database. Both methods raise `StoreUnavailable`.
+
+    Every `write` joins the next commit: all that waits is run in one transaction, each job in a
+    savepoint, so that one that fails takes nobody else with it, and returns after the commit.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._queue: queue.PriorityQueue[Pending] = queue.PriorityQueue()
+        self._numbers = 0
+        self._readers = ThreadPoolExecutor(2, "store-reader")
+        self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
+        self._writer.start()
+
+    async def write(self, job: Job[T], *, ingress: bool = False) -> T:
+        """Run `job` in a transaction and return its result once that is durable."""
+        self._numbers += 1
+        pending = Pending(0 if ingress else 1, self._numbers, job, Future())
+        self._queue.put(pending)
+        return await asyncio.shield(asyncio.wrap_future(pending.future))  # type: ignore[no-any-return]
+
+    async def read(self, job: Job[T]) -> T:
+        """Run `job` over a snapshot."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read, job)
+
+    def close(self) -> None:
+        """Finish what waits, then close."""
+        self._queue.put(Pending(2, 0, _stop, Future()))
+        self._writer.join()
+        self._readers.shutdown()
+        self.engine.dispose()
+
+    def backlog(self) -> int:
+        """How many jobs wait for a commit."""
+        return self._queue.qsize()
+
+    def _read(self, job: Job[T]) -> T:
+        try:
+            with self.engine.connect().execution_options(reading=True) as connection:
+                return job(connection)
+        except DBAPIError as error:
+            raise StoreUnavailable(type(error.orig).__name__) from error
+
+    def _write_loop(self) -> None:
+        while True:
+            batch = [self._queue.get()]
+            while len(batch) < BATCH and not self._queue.empty():
+                batch.append(self._queue.get())
+            jobs = [pending for pending in batch if pending.job is not _stop]
+            if jobs:
+                self._commit(jobs)
+            if len(jobs) < len(batch):
+                return
+
+    def _commit(self, batch: list[Pending]) -> None:
+        settled: list[Callable[[], None]] = []
+        try:
+            with self.engine.begin() as connection:
+                settled = [_run(pending, connection) for pending in batch]
+        except DBAPIError as error:
+            refusal = StoreUnavailable(type(error.orig).__name__)
+            refusal.__cause__ = error
+            settled = [_refuse(pending, refusal) for pending in batch]
+        for settle in settled:
+            settle()
+
+
+def _run(pending: Pending, connection: Connection) -> Callable[[], None]:
+    """Run one job in a savepoint; what it returns or raises is told after the commit."""
+    try:
+        with connection.begin_nested():
+            result = pending.job(connection)
+    except OperationalError:
+        raise  # the database's fault, not the job's: nothing of this batch is stored
+    except Exception as error:  # noqa: BLE001 - the job's own error belongs to its caller
+        return _refuse(pending, error)
+    return lambda: pending.future.set_result(result)
+
+
+def _refuse(pending: Pending, error: Exception) -> Callable[[], None]:
+    return lambda: pending.future.set_exception(error)
+
+
+def _stop(_connection: Connection) -> None:
+    """The job that ends the writer."""

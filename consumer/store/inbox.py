@@ -1,0 +1,230 @@
+"""The inbox: every fact, once, before anything is decided."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from consumer.store.tables import inbox, waiting
+from schemas.facts import Origin
+
+Status = Literal["new", "parked", "routed", "done", "ignored", "dead"]
+Transport = Literal["webhook", "api", "internal", "cli"]
+Key = tuple[str, str]  # kind (checkout, order, session, upstream) and value
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A fact on its way in. `body` is the raw bytes; `about` tells two uses of one id apart."""
+
+    origin: Origin
+    id: str
+    type: str
+    transport: Transport
+    body: bytes
+    about: str = ""
+    purchase_id: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """What must be equal for the same id to be the same fact: type and object."""
+        return hashlib.sha256(f"{self.type}\n{self.about}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the inbox."""
+
+    seq: int
+    origin: Origin
+    id: str
+    type: str
+    transport: str
+    at: datetime
+    body: bytes
+    status: Status
+    reason: str | None
+    purchase_id: str | None
+
+
+def append(connection: Connection, deliveries: Sequence[Delivery], now: datetime) -> int:
+    """Store what is new of these in one statement and return how many were.
+
+    The same id again is a duplicate; the same id with another type or object is a dead letter.
+    """
+    rows = [_row(delivery, now) for delivery in deliveries]
+    fresh = set(connection.execute(_insert_new(connection, rows)).tuples())
+    for delivery in deliveries:
+        if (delivery.origin.value, delivery.id) not in fresh:
+            _bury_if_conflicting(connection, delivery, now)
+    return len(fresh)
+
+
+def _row(delivery: Delivery, now: datetime) -> dict[str, object]:
+    return {
+        "origin": delivery.origin.value,
+        "id": delivery.id,
+        "transport": delivery.transport,
+        "type": delivery.type,
+        "digest": delivery.digest,
+        "at": now,
+        "body": delivery.body,
+        "status": "routed" if delivery.purchase_id else "new",
+        "purchase_id": delivery.purchase_id,
+    }
+
+
+def _insert_new(connection: Connection, rows: list[dict[str, object]]):  # type: ignore[no-untyped-def]  # two dialects' Insert share no public type
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(inbox).values(rows)
+    return statement.on_conflict_do_nothing(index_elements=["origin", "id"]).returning(
+        inbox.c.origin, inbox.c.id
+    )
+
+
+def _bury_if_conflicting(connection: Connection, delivery: Delivery, now: datetime) -> None:
+    known = connection.scalar(
+        select(inbox.c.digest).where(
+            inbox.c.origin == delivery.origin.value, inbox.c.id == delivery.id
+        )
+    )
+    if known == delivery.digest:
+        return
+    row = _row(delivery, now) | {
+        "id": f"{delivery.id}#{delivery.digest[:16]}",
+        "status": "dead",
+        "reason": "same id, another type or object",
+    }
+    connection.execute(_insert_new(connection, [row]))
+
+
+def unrouted(connection: Connection, limit: int) -> list[Entry]:
+    """The oldest facts that have no purchase yet."""
+    return _entries(connection, inbox.c.status == "new", limit)
+
+
+def undecided(connection: Connection, purchase_id: str, limit: int = 50) -> list[Entry]:
+    """The oldest facts of a purchase that wait for a decision."""
+    mine = (inbox.c.purchase_id == purchase_id) & (inbox.c.status == "routed")
+    return _entries(connection, mine, limit)
+
+
+def entry(connection: Connection, seq: int) -> Entry | None:
+    """One row."""
+    return next(iter(_entries(connection, inbox.c.seq == seq, 1)), None)
+
+
+def _entries(connection: Connection, where, limit: int) -> list[Entry]:  # type: ignore[no-untyped-def]  # a column expression
+    columns = (
+        *(inbox.c.seq, inbox.c.origin, inbox.c.id, inbox.c.type, inbox.c.transport, inbox.c.at),
+        *(inbox.c.body, inbox.c.status, inbox.c.reason, inbox.c.purchase_id),
+    )
+    rows = connection.execute(select(*columns).where(where).order_by(inbox.c.seq).limit(limit))
+    return [Entry(row[0], Origin(row[1]), *row[2:]) for row in rows]
+
+
+def mark(
+    connection: Connection,
+    seq: int,
+    status: Status,
+    *,
+    reason: str | None = None,
+    purchase_id: str | None = None,
+) -> None:
+    """Move a fact on. Its purchase, once known, stays."""
+    values: dict[str, object] = {"status": status, "reason": reason and reason[:255]}
+    if purchase_id:
+        values["purchase_id"] = purchase_id
+    connection.execute(update(inbox).where(inbox.c.seq == seq).values(values))
+
+
+def park(connection: Connection, seq: int, keys: Sequence[Key], reason: str) -> None:
+    """Let a fact wait until one of these keys is claimed."""
+    mark(connection, seq, "parked", reason=reason)
+    known = set(
+        connection.execute(
+            select(waiting.c.kind, waiting.c.value).where(waiting.c.seq == seq)
+        ).tuples()
+    )
+    rows = [{"kind": k, "value": v, "seq": seq} for k, v in keys if (k, v) not in known]
+    if rows:
+        connection.execute(insert(waiting), rows)
+
+
+def unpark(connection: Connection, key: Key) -> int:
+    """Route again what waited for this key; returns how many facts."""
+    kind, value = key
+    seqs = select(waiting.c.seq).where(waiting.c.kind == kind, waiting.c.value == value)
+    changed = connection.execute(
+        update(inbox).where(inbox.c.seq.in_(seqs), inbox.c.status == "parked").values(status="new")
+    )
+    connection.execute(delete(waiting).where(waiting.c.kind == kind, waiting.c.value == value))
+    return changed.rowcount
+
+
+def expire_parked(connection: Connection, before: datetime, reason: str) -> int:
+    """Give up on what has been parked since `before`; it stays visible as ignored."""
+    old = (inbox.c.status == "parked") & (inbox.c.at < before)
+    connection.execute(delete(waiting).where(waiting.c.seq.in_(select(inbox.c.seq).where(old))))
+    return connection.execute(
+        update(inbox).where(old).values(status="ignored", reason=reason)
+    ).rowcount
+
+
+def parked(connection: Connection, limit: int) -> list[Entry]:
+    """The newest parked facts."""
+    return list(reversed(_entries(connection, inbox.c.status == "parked", limit)))
+
+
+def dead(connection: Connection, limit: int, before: int | None = None) -> list[Entry]:
+    """Dead letters, newest first, from below the row number `before`."""
+    rows = select(inbox.c.seq).where(inbox.c.status == "dead")
+    if before is not None:
+        rows = rows.where(inbox.c.seq < before)
+    wanted = rows.order_by(inbox.c.seq.desc()).limit(limit)
+    return list(reversed(_entries(connection, inbox.c.seq.in_(wanted), limit)))
+
+
+def redrive(connection: Connection, seq: int) -> bool:
+    """Route a dead letter again, as fresh; `False` if there is none with this number."""
+    again = (
+        update(inbox)
+        .where(inbox.c.seq == seq, inbox.c.status == "dead")
+        .values(status="new", reason="redriven")
+    )
+    return connection.execute(again).rowcount == 1
+
+
+def of_purchase(connection: Connection, purchase_id: str) -> list[Entry]:
+    """All facts of a purchase, oldest first."""
+    return _entries(connection, inbox.c.purchase_id == purchase_id, 10_000)
+
+
+def waiting_purchases(connection: Connection, limit: int) -> list[str]:
+    """Purchases that have undecided facts."""
+    rows = connection.scalars(
+        select(inbox.c.purchase_id)
+        .where(inbox.c.status == "routed", inbox.c.purchase_id.is_not(None))
+        .group_by(inbox.c.purchase_id)
+        .order_by(func.min(inbox.c.seq))
+        .limit(limit)
+    )
+    return [row for row in rows if row]
+
+
+def decided(connection: Connection, origin: Origin, id: str) -> bool:
+    """Whether the fact has left the queue."""
+    status = connection.scalar(
+        select(inbox.c.status).where(inbox.c.origin == origin.value, inbox.c.id == id)
+    )
+    return status not in (None, "new", "routed")
+
+
+def depth(connection: Connection) -> int:
+    """How many facts wait for the router or for a decision."""
+    waiting_now = or_(inbox.c.status == "new", inbox.c.status == "routed")
+    return connection.scalar(select(func.count()).where(waiting_now)) or 0

@@ -1,0 +1,69 @@
+"""Leases: who may work on a purchase, and since when. The epoch rises with every new holder."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from consumer.store.tables import leases
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of `owner` to decide and send, until `until` by the store's clock."""
+
+    name: str
+    owner: str
+    epoch: int
+    until: datetime
+
+
+class LeaseLost(Exception):
+    """Another holder has taken over; what was decided under the old epoch is void."""
+
+
+def acquire(
+    connection: Connection, name: str, owner: str, now: datetime, until: datetime
+) -> Lease | None:
+    """Take or renew a lease; `None` while another owner holds it."""
+    row = connection.execute(
+        select(leases.c.owner, leases.c.epoch, leases.c.until).where(leases.c.name == name)
+    ).one_or_none()
+    if row is None:
+        connection.execute(insert(leases).values(name=name, owner=owner, epoch=1, until=until))
+        return Lease(name, owner, 1, until)
+    if row.owner != owner and row.until > now:
+        return None
+    mine = row.owner == owner and row.until > now
+    lease = Lease(name, owner, row.epoch if mine else row.epoch + 1, until)
+    changed = connection.execute(
+        update(leases)
+        .where(leases.c.name == name, leases.c.epoch == row.epoch)
+        .values(owner=owner, epoch=lease.epoch, until=until)
+    )
+    return lease if changed.rowcount == 1 else None
+
+
+def check(connection: Connection, lease: Lease, now: datetime) -> None:
+    """Raises `LeaseLost` unless the lease is still this holder's."""
+    row = connection.execute(
+        select(leases.c.owner, leases.c.epoch, leases.c.until).where(leases.c.name == lease.name)
+    ).one_or_none()
+    if row is None or (row.owner, row.epoch) != (lease.owner, lease.epoch) or row.until <= now:
+        raise LeaseLost(lease.name)
+
+
+def release(connection: Connection, lease: Lease, now: datetime) -> None:
+    """Let go early, if still held. The row stays, so that the epoch goes on rising."""
+    connection.execute(
+        update(leases)
+        .where(leases.c.name == lease.name, leases.c.epoch == lease.epoch)
+        .values(until=now)
+    )
+
+
+def end_all(connection: Connection, now: datetime) -> int:
+    """End the leases of dead processes. Only for a store that one process has to itself."""
+    return connection.execute(
+        update(leases).where(leases.c.until > now).values(until=now)
+    ).rowcount

@@ -1,0 +1,154 @@
+"""Outcomes and their deliveries: one row per outcome and sink."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from consumer.store.tables import deliveries, outcomes
+from schemas.outcomes import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An outcome on its way to one sink."""
+
+    outcome_id: str
+    sink: str
+    purchase_id: str
+    sequence: int
+    attempts: int
+    body: str
+
+
+def emit(connection: Connection, outcome: Outcome, sinks: Sequence[str], now: datetime) -> None:
+    """Store an outcome and a delivery for each sink."""
+    connection.execute(
+        insert(outcomes).values(
+            id=outcome.id,
+            purchase_id=outcome.subject,
+            sequence=int(outcome.sequence),
+            type=outcome.type,
+            at=now,
+            body=outcome.model_dump_json(by_alias=True),
+        )
+    )
+    for sink in sinks:
+        connection.execute(
+            insert(deliveries).values(
+                outcome_id=outcome.id,
+                sink=sink,
+                purchase_id=outcome.subject,
+                sequence=int(outcome.sequence),
+                status="waiting",
+                attempts=0,
+                due=now,
+            )
+        )
+
+
+def due(connection: Connection, sink: str, now: datetime, limit: int) -> list[Delivery]:
+    """Of every purchase its oldest waiting delivery, where that is due: order within a purchase."""
+    first = (
+        select(deliveries.c.purchase_id, func.min(deliveries.c.sequence).label("sequence"))
+        .where(deliveries.c.sink == sink, deliveries.c.status == "waiting")
+        .group_by(deliveries.c.purchase_id)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(
+            *(deliveries.c.outcome_id, deliveries.c.sink, deliveries.c.purchase_id),
+            *(deliveries.c.sequence, deliveries.c.attempts, outcomes.c.body),
+        )
+        .join(outcomes, outcomes.c.id == deliveries.c.outcome_id)
+        .join(
+            first,
+            (first.c.purchase_id == deliveries.c.purchase_id)
+            & (first.c.sequence == deliveries.c.sequence),
+        )
+        .where(deliveries.c.sink == sink, deliveries.c.due <= now)
+        .order_by(deliveries.c.due)
+        .limit(limit)
+    )
+    return [Delivery(*row) for row in rows]
+
+
+def settle(
+    connection: Connection,
+    delivery: Delivery,
+    status: str,
+    *,
+    due: datetime,
+    reason: str | None = None,
+) -> None:
+    """Record an attempt: `sent`, `waiting` until `due`, or `dead` with its reason."""
+    connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.outcome_id == delivery.outcome_id, deliveries.c.sink == delivery.sink
+        )
+        .values(status=status, attempts=delivery.attempts + 1, due=due, reason=reason)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A given-up delivery, as a dead letter."""
+
+    outcome_id: str
+    sink: str
+    at: datetime
+    type: str
+    reason: str | None
+    purchase_id: str
+    body: str
+
+
+def undelivered(connection: Connection, limit: int) -> list[Undelivered]:
+    """Given-up deliveries, newest first."""
+    rows = connection.execute(
+        select(
+            *(deliveries.c.outcome_id, deliveries.c.sink, outcomes.c.at, outcomes.c.type),
+            *(deliveries.c.reason, deliveries.c.purchase_id, outcomes.c.body),
+        )
+        .join(outcomes, outcomes.c.id == deliveries.c.outcome_id)
+        .where(deliveries.c.status == "dead")
+        .order_by(outcomes.c.at.desc(), outcomes.c.sequence.desc())
+        .limit(limit)
+    )
+    return [Undelivered(*row) for row in rows]
+
+
+def redrive(connection: Connection, outcome_id: str, sink: str, now: datetime) -> bool:
+    """Send a given-up delivery again, with the same id and sequence."""
+    changed = connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.outcome_id == outcome_id,
+            deliveries.c.sink == sink,
+            deliveries.c.status == "dead",
+        )
+        .values(status="waiting", attempts=0, due=now, reason=None)
+    )
+    return changed.rowcount == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """An outcome as the timeline shows it."""
+
+    id: str
+    at: datetime
+    type: str
+    sequence: int
+
+
+def of_purchase(connection: Connection, purchase_id: str) -> list[Emitted]:
+    """All outcomes of a purchase, oldest first."""
+    rows = connection.execute(
+        select(outcomes.c.id, outcomes.c.at, outcomes.c.type, outcomes.c.sequence)
+        .where(outcomes.c.purchase_id == purchase_id)
+        .order_by(outcomes.c.sequence)
+    )
+    return [Emitted(*row) for row in rows]

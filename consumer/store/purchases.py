@@ -1,0 +1,144 @@
+"""Purchases and their identity keys."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from functools import reduce
+
+from sqlalchemy import Connection, insert, select, update
+
+from consumer.store import inbox
+from consumer.store.inbox import Key
+from consumer.store.tables import keys, purchases
+from schemas.purchase import Purchase
+
+
+class Moved(Exception):
+    """Somebody else changed the purchase first; load it again."""
+
+
+def new_id(now: datetime) -> str:
+    """A purchase id; later ids sort higher."""
+    return f"pur_{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
+
+
+def load(connection: Connection, purchase_id: str) -> Purchase | None:
+    """The purchase, or `None`."""
+    document = connection.scalar(
+        select(purchases.c.document).where(purchases.c.id == purchase_id)
+    )
+    return Purchase.model_validate_json(document) if document else None
+
+
+def insert_new(connection: Connection, purchase: Purchase) -> None:
+    """Store a purchase that did not exist and claim its keys, which must be free."""
+    connection.execute(insert(purchases).values(_columns(purchase)))
+    claim(connection, purchase)
+
+
+def replace(connection: Connection, purchase: Purchase, expected_version: int) -> None:
+    """Store the next version of a purchase. Raises `Moved` if `expected_version` has passed."""
+    changed = connection.execute(
+        update(purchases)
+        .where(purchases.c.id == purchase.id, purchases.c.version == expected_version)
+        .values(_columns(purchase))
+    )
+    if changed.rowcount != 1:
+        raise Moved(purchase.id)
+
+
+def _columns(purchase: Purchase) -> dict[str, object]:
+    return {
+        "id": purchase.id,
+        "upstream_id": purchase.upstream_id,
+        "state": purchase.state.value,
+        "reason": purchase.reason.value if purchase.reason else None,
+        "checkout_id": purchase.current.checkout_id,
+        "order_id": purchase.order.id if purchase.order else None,
+        "version": purchase.version,
+        "schema_number": purchase.schema_number,
+        "document": purchase.model_dump_json(by_alias=True, exclude_none=True),
+        "created_at": purchase.created_at,
+        "updated_at": purchase.updated_at,
+    }
+
+
+def identity(purchase: Purchase) -> list[Key]:
+    """The keys that belong to one purchase alone."""
+    found: list[Key] = [("upstream", purchase.upstream_id)]
+    for link in purchase.chain:
+        found.append(("checkout", link.checkout_id))
+        if link.session_id:
+            found.append(("session", link.session_id))
+    return found + [("order", order.id) for order in purchase.orders]
+
+
+def claim(connection: Connection, purchase: Purchase) -> list[tuple[Key, str]]:
+    """Claim the purchase's keys and wake the facts that waited for them.
+
+    Returns the keys that belong to other purchases, each with its owner; those stay theirs.
+    """
+    wanted = identity(purchase)
+    mine = select(keys.c.kind, keys.c.value).where(keys.c.purchase_id == purchase.id)
+    held: set[Key] = {(kind, value) for kind, value in connection.execute(mine).tuples()}
+    taken: list[tuple[Key, str]] = []
+    for key in wanted:
+        if key in held:
+            continue
+        owner = owner_of(connection, key)
+        if owner is None:
+            connection.execute(
+                insert(keys).values(kind=key[0], value=key[1], purchase_id=purchase.id)
+            )
+            inbox.unpark(connection, key)
+        else:
+            taken.append((key, owner))
+    return taken
+
+
+def hand_over(connection: Connection, key: Key, purchase_id: str) -> None:
+    """Give a key to another purchase: a lost one's upstream id to its successor."""
+    connection.execute(
+        update(keys)
+        .where(keys.c.kind == key[0], keys.c.value == key[1])
+        .values(purchase_id=purchase_id)
+    )
+
+
+def owner_of(connection: Connection, key: Key) -> str | None:
+    """The purchase that a key belongs to."""
+    return connection.scalar(
+        select(keys.c.purchase_id).where(keys.c.kind == key[0], keys.c.value == key[1])
+    )
+
+
+def find(connection: Connection, candidates: Sequence[Key]) -> str | None:
+    """The purchase of the first key that belongs to one."""
+    owners = (owner_of(connection, key) for key in candidates)
+    return next((owner for owner in owners if owner), None)
+
+
+def listed(
+    connection: Connection,
+    *,
+    limit: int,
+    state: str | None = None,
+    checkout_id: str | None = None,
+    upstream_id: str | None = None,
+    order_id: str | None = None,
+    starting_after: str | None = None,
+) -> list[Purchase]:
+    """Purchases, newest first; the filters are joined by and."""
+    query = select(purchases.c.document).order_by(purchases.c.id.desc()).limit(limit)
+    conditions = []
+    if state:
+        conditions.append(purchases.c.state == state)
+    if upstream_id:
+        conditions.append(purchases.c.upstream_id == upstream_id)
+    if starting_after:
+        conditions.append(purchases.c.id < starting_after)
+    for kind, value in (("checkout", checkout_id), ("order", order_id)):
+        if value:
+            conditions.append(purchases.c.id == (owner_of(connection, (kind, value)) or ""))
+    query = reduce(lambda q, condition: q.where(condition), conditions, query)
+    return [Purchase.model_validate_json(row) for row in connection.scalars(query)]

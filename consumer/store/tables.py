@@ -1,0 +1,170 @@
+"""The tables. The migrations make them; a test holds both against each other."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+# SQLite only gives rising row numbers to INTEGER, PostgreSQL runs out of them.
+RowNumber = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite would drop the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value else None
+
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("seq", RowNumber, primary_key=True, autoincrement=True),
+    Column("origin", String(16), nullable=False),
+    Column("id", String(300), nullable=False),
+    Column("transport", String(16), nullable=False),
+    Column("type", String(255), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("reason", String(255)),
+    Column("purchase_id", String(64)),
+    UniqueConstraint("origin", "id"),
+    Index("inbox_status", "status", "seq"),
+    Index("inbox_purchase", "purchase_id", "status", "seq"),
+    sqlite_autoincrement=True,
+)
+
+# Identity keys under which a parked fact waits for its purchase.
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("kind", String(16), nullable=False),
+    Column("value", String(255), nullable=False),
+    Column("seq", RowNumber, nullable=False),
+    PrimaryKeyConstraint("kind", "value", "seq"),
+)
+
+purchases = Table(
+    "purchases",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("upstream_id", String(255), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32)),
+    Column("checkout_id", String(255), nullable=False),
+    Column("order_id", String(255)),
+    Column("version", Integer, nullable=False),
+    Column("schema_number", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Index("purchases_state", "state", "id"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("kind", String(16), nullable=False),
+    Column("value", String(255), nullable=False),
+    Column("purchase_id", String(64), nullable=False),
+    PrimaryKeyConstraint("kind", "value"),
+    Index("keys_purchase", "purchase_id"),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("seq", RowNumber, primary_key=True, autoincrement=True),
+    Column("key", String(400), nullable=False, unique=True),
+    Column("purchase_id", String(64), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("due", Instant, nullable=False),
+    Column("deadline", Instant),
+    Column("epoch", Integer),
+    Column("ended", Instant),
+    Index("commands_due", "status", "due"),
+    Index("commands_purchase", "purchase_id", "status", "seq"),
+    sqlite_autoincrement=True,
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("seq", RowNumber, primary_key=True, autoincrement=True),
+    Column("purchase_id", String(64), nullable=False),
+    Column("fact_seq", RowNumber, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32)),
+    Column("rule", String(64), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("alternatives", Text, nullable=False),
+    Index("decisions_purchase", "purchase_id", "seq"),
+    sqlite_autoincrement=True,
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("purchase_id", String(64), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("outcomes_purchase", "purchase_id", "sequence"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("outcome_id", String(100), nullable=False),
+    Column("sink", String(16), nullable=False),
+    Column("purchase_id", String(64), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", Instant, nullable=False),
+    Column("reason", String(255)),
+    PrimaryKeyConstraint("outcome_id", "sink"),
+    Index("deliveries_due", "status", "due"),
+    Index("deliveries_purchase", "purchase_id", "sink", "sequence"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("until", Instant, nullable=False),
+)
