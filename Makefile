@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 PYTHON ?=
-CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3)
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3.14 python3)
 PYTEST_FLAGS ?=
 WORKERS ?= 2
 # Wheels only: building from source would fetch build tools that no hash pins.
@@ -49,9 +49,12 @@ $(INSTALLED): pyproject.toml requirements/dev.txt
 		echo "making $(VENV) with $$($$python --version)"; \
 		"$$python" -m venv --clear $(VENV); \
 	fi
+	@echo "installing requirements/dev.txt"; \
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		$(PIP_FLAGS) -r requirements/dev.txt
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		$(PIP_FLAGS) -r requirements/dev.txt || { \
+		echo "If a package has no wheel for $$($(VENV)/bin/python --version): make clean install" \
+			"PYTHON=python3.13, or PIP_FLAGS= to build it from source." >&2; exit 1; }
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation --editable .
 	@touch $@
 
