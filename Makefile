@@ -56,6 +56,7 @@ $(INSTALLED): pyproject.toml requirements/dev.txt
 			"PYTHON=python3.13, or PIP_FLAGS= to build it from source." >&2; exit 1; }
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation --editable .
+	@$(VENV)/bin/python -m pip check --disable-pip-version-check
 	@touch $@
 
 test: install ## run the tests
