@@ -1,0 +1,20 @@
+"""The only thing that talks HTTP to the platform."""
+
+from consumer.platform.answers import Answer
+from consumer.platform.calls import Call
+from consumer.platform.client import Platform
+from consumer.platform.envelope import problems
+from consumer.platform.limiter import Limiter, LocalLimiter, Priority
+from consumer.platform.paths import path, route
+
+__all__ = [
+    "Answer",
+    "Call",
+    "Limiter",
+    "LocalLimiter",
+    "Platform",
+    "Priority",
+    "path",
+    "problems",
+    "route",
+]

@@ -1,0 +1,31 @@
+"""Paths of the platform's resources: safe to send, and safe as metric labels."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+# PLATFORM §2.1. Whatever is not one of these words is an id.
+WORDS = frozenset(
+    """
+    charges checkouts customers events files fulfillments invoices open orders refresh
+    sources subscriptions tax-identifiers void webhooks
+    """.split()
+)
+
+
+def path(*segments: str) -> str:
+    """`path("checkouts", id)` -> `/checkouts/<id, percent-encoded>`.
+
+    Ids are opaque and may contain special characters (PLATFORM §1.3). Raises ValueError for an
+    empty segment and for `.` and `..`, which a URL can't carry as an id.
+    """
+    for segment in segments:
+        if segment in ("", ".", ".."):
+            raise ValueError("an id of the platform can't be empty, '.' or '..'")
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+def route(path: str) -> str:
+    """The path with `{id}` in the place of every id: `/checkouts/{id}/sources/{id}`."""
+    segments = path.strip("/").split("/")[:8]
+    return "/" + "/".join(segment if segment in WORDS else "{id}" for segment in segments)
