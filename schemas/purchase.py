@@ -128,10 +128,14 @@ class Declined(Strict):
 
 
 class Fault(Strict):
-    """A field of the checkout that is missing or wrong. `path` is the checkout's own."""
+    """Something at `path` of the checkout that the platform refused.
+
+    It stands while the value there has this digest; `None` until it was read once (I4).
+    """
 
     path: str
     problem: str
+    digest: str | None = None
 
 
 class Submission(Strict):
@@ -183,8 +187,11 @@ class Purchase(Strict):
     """The aggregate. Immutable; every decision makes a new one.
 
     `hold` numbers the spells in one state and reason: timers name it. `step` numbers the commands
-    of the main path and `awaiting` is the key of the one whose answer moves the purchase on.
-    `wanted_*` is what the shopper asked for and the platform has not confirmed yet.
+    of the main path and `awaiting` is the key of the one whose answer moves the purchase on;
+    `stale` says that something changed while it was under way. `wanted_*` is what is to be done
+    to the current checkout and has not been read back. `unsettled_since` is the last moment at
+    which a submission without an answer can have been sent, `verdict` a definite rejection that
+    waits for the proof that no order exists (I6).
     """
 
     schema_number: int = SCHEMA_NUMBER
@@ -214,10 +221,9 @@ class Purchase(Strict):
     cancel_requested: bool = False
     message: str | None = None
     next_action: JsonObject | None = None
-    alert: str | None = None
     step: int = 0
     awaiting: str | None = None
-    tries: int = 0
+    stale: bool = False
     hold: int = 0
     deadline: datetime | None = None
     created_at: datetime

@@ -40,10 +40,33 @@ class SourceRequest(Strict):
     browser_ip: Identifier | None = None
 
 
-class CorrectionsRequest(Strict):
-    """Fields of the checkout that the shopper corrected; a confirming call."""
+# PLATFORM §2.4; `sourceId` has a call of its own and `upstreamId` is ours to keep.
+UPDATABLE = frozenset(
+    {
+        *("customerId", "currency", "email", "locale", "invoiceAttributeId", "browserIp"),
+        *("taxIdentifiers", "shipFrom", "shipTo", "billTo", "organization", "shippingDiscount"),
+        *("chargeType", "customerType", "purchaseLocation", "shippingChoice", "metadata"),
+        "billingOptimization",
+    }
+)
+CREATE_ONLY = frozenset({"items", "discount", "taxInclusive", "disclosures"})
 
-    checkout: Annotated[JsonObject, Field(min_length=1)]
+
+def _checkout_fields(value: JsonObject) -> JsonObject:
+    unknown = sorted(set(value) - UPDATABLE - CREATE_ONLY)
+    if unknown:
+        raise ValueError(f"can't be corrected: {', '.join(name[:40] for name in unknown[:5])}")
+    return value
+
+
+class CorrectionsRequest(Strict):
+    """Fields of the checkout that the shopper corrected; a confirming call.
+
+    Objects are merged with what the checkout has, lists and plain values replace it. Fields that
+    only a new checkout can take (PLATFORM §2.4) lead to one.
+    """
+
+    checkout: Annotated[JsonObject, Field(min_length=1), AfterValidator(_checkout_fields)]
     confirmed_total: Money | None = None
 
 
