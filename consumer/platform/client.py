@@ -34,7 +34,8 @@ class Platform:
     """The commerce platform's API, as JSON.
 
     `timeout` bounds one exchange from connecting to the last byte, in seconds; `patience` bounds
-    the wait for rate budget before it. A GET, repeats included, takes at most both together. Use
+    the wait for rate budget before it. At most `connections` are open at once; waiting for one
+    counts as connecting. A GET, repeats included, takes at most both together. Use
     it as an async context manager: it owns a pool of connections.
 
     Raises ValueError for an address that is neither https nor loopback, and for a key or version
@@ -49,6 +50,7 @@ class Platform:
     timeout: float = 30.0
     patience: float = 10.0
     application: str = "order-rescue/0"
+    connections: int = 100
     observe: Callable[[Call], None] = ignore
     rng: random.Random = field(default_factory=random.Random, repr=False)
     client: httpx.AsyncClient = field(init=False, repr=False)
@@ -68,7 +70,7 @@ class Platform:
         # No limits in httpx itself: `exchange` bounds the whole. No proxies: they would hide
         # what was sent.
         client = httpx.AsyncClient(
-            transport=transport(), headers=headers, timeout=None, trust_env=False
+            transport=transport(self.connections), headers=headers, timeout=None, trust_env=False
         )
         object.__setattr__(self, "url", base_url(self.url))
         object.__setattr__(self, "client", client)

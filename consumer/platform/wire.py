@@ -25,7 +25,6 @@ from consumer.platform.retry_after import retry_after
 # Below the idle time-outs of common servers (uvicorn, Node: 5 s), so that a request seldom meets
 # a connection that is just being closed: for a mutation that costs a settling time.
 _KEEP_ALIVE = 4.0
-_CONNECTIONS = 100
 
 
 @dataclass(slots=True)
@@ -48,10 +47,10 @@ class Cut(Exception):
         self.reason = reason
 
 
-def transport() -> httpx.AsyncBaseTransport:
+def transport(connections: int) -> httpx.AsyncBaseTransport:
     """httpx over aiohttp: a keep-alive pool, no proxies, no cookies, no repeats of its own."""
     tls = httpx.create_ssl_context()
-    return AiohttpTransport(verify=tls, client=lambda: _session(tls))
+    return AiohttpTransport(verify=tls, client=lambda: _session(tls, connections))
 
 
 async def exchange(
@@ -112,10 +111,10 @@ def visible(text: str) -> str:
     return "".join(char for char in text[:512] if " " <= char <= "~").strip()[:128]
 
 
-def _session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
+def _session(tls: ssl.SSLContext, connections: int) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=_CONNECTIONS,
+            limit=connections,
             keepalive_timeout=_KEEP_ALIVE,
             ssl=tls,
         ),
