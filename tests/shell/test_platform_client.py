@@ -520,7 +520,7 @@ async def test_any_429_is_not_processed_and_pauses_every_call(reply: bytes | Par
     ],
     ids=lambda reply: repr(reply)[:40],
 )
-async def test_a_reading_is_repeated_until_it_is_answered(
+async def test_a_reading_is_repeated_until_answered(
     reply: bytes | Part | type[Abort],
 ) -> None:
     async with serving(reply, answer(200, {"data": []})) as wire, client(wire.url) as watched:
@@ -565,5 +565,5 @@ async def test_a_reading_that_the_platform_refuses_is_not_repeated(status: int) 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait, at most ten seconds, until the condition holds."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (a condition has no event to wait for)
             await asyncio.sleep(0.002)
