@@ -1,0 +1,96 @@
+"""What must not be shown: client secrets anywhere, personal data and codes in logs (I8)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MASK = "***"
+DEEPEST = 60  # levels; nothing that we store or log is half as deep
+
+# `{id}_{uuid}` (PLATFORM §1.3), where ids hold digits and words like "checkout" do not.
+CLIENT_SECRET = re.compile(
+    r"\b(?=[A-Za-z-]*[0-9])[A-Za-z0-9-]{4,}_"
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    re.IGNORECASE,
+)
+_CREDENTIAL = re.compile(
+    r"\b(?:sk|pk)_[A-Za-z0-9_]{4,}|\bwhsec_[A-Za-z0-9+/=]+|\b(?:bearer|basic)\s+[\w.~+/=-]{4,}",
+    re.IGNORECASE,
+)
+_EMAIL = re.compile(r"[\w.+%'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
+
+# Names in lower case without - and _. What is said about a failure is the platform's own words.
+_SECRET_NAMES = frozenset(
+    """
+    authorization clientsecret apikey key platformkey secret secrets signature token tokens
+    password cookie setcookie
+    """.split()
+)
+_PERSONAL_NAMES = frozenset(
+    """
+    address billto body browserip city createrequest declinecode document email error errors
+    failurecode failuremessage firstname forwarded ip lastname line1 line2 message name
+    organization owner phone phonenumber postalcode remoteip shipfrom shipto shipping state_code
+    taxidentifiers username
+    """.split()
+)
+_CODE_NAMES = frozenset({"code", "cancelreason", "fraudstate", "parameter"})
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def hidden_in_logs(name: str) -> bool:
+    """Whether a value of this name must not be logged."""
+    plain = _plain(name)
+    if plain in _SECRET_NAMES or plain in _PERSONAL_NAMES or plain in _CODE_NAMES:
+        return True
+    return plain.endswith(("secret", "password", "token", "apikey", "email"))
+
+
+def masked_text(text: str) -> str:
+    """The text without client secrets, credentials and e-mail addresses."""
+    text = CLIENT_SECRET.sub(MASK, text)
+    return _EMAIL.sub(MASK, _CREDENTIAL.sub(MASK, text))
+
+
+def masked(value: Any, depth: int = 0) -> Any:
+    """A value as it may be logged; mappings lose what their names give away."""
+    if depth > DEEPEST:
+        return MASK
+    match value:
+        case str():
+            return masked_text(value)
+        case Mapping():
+            return {
+                masked_text(str(name)): MASK if hidden_in_logs(str(name)) else masked(v, depth + 1)
+                for name, v in value.items()
+            }
+        case list() | tuple() | set() | frozenset():
+            return [masked(entry, depth + 1) for entry in value]
+        case None | bool() | int() | float():
+            return value
+        case _:
+            return masked_text(str(value))
+
+
+def without_client_secrets(value: Any, depth: int = 0) -> Any:
+    """JSON without client secrets: fields of that name are left out, others' texts masked."""
+    if depth > DEEPEST:
+        return MASK
+    match value:
+        case str():
+            return CLIENT_SECRET.sub(MASK, value)
+        case dict():
+            return {
+                name: without_client_secrets(entry, depth + 1)
+                for name, entry in value.items()
+                if _plain(name) != "clientsecret"
+            }
+        case list():
+            return [without_client_secrets(entry, depth + 1) for entry in value]
+        case _:
+            return value

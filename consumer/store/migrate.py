@@ -1,0 +1,99 @@
+"""Bringing a database to the tables that this version works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from consumer.store.engine import StoreUnavailable
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+_PATIENCE = 30_000  # milliseconds to wait for another process that is migrating
+
+
+class SchemaUnknown(Exception):
+    """The database is not one that this version can work with; `str()` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """The schema's revision before (`None`: no tables) and after."""
+
+    before: str | None
+    after: str
+
+
+def migrate(engine: Engine) -> Migrated:
+    """Make or complete the tables; does nothing when they are complete.
+
+    All of it is one transaction, and the second of two processes waits for the first: on SQLite
+    a transaction begins by taking the write lock. Raises SchemaUnknown or StoreUnavailable.
+    """
+    try:
+        with engine.connect() as connection:
+            _be_patient(connection)
+            with connection.begin():
+                return _upgrade(connection)
+    except DBAPIError as error:
+        raise StoreUnavailable(str(error.orig)) from error
+
+
+def revision(connection: Connection) -> str | None:
+    """The schema's revision, or `None` for a database without our tables."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest() -> str:
+    """The revision that this version works with."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def require_current(connection: Connection) -> None:
+    """For those who only look. Raises SchemaUnknown unless the tables are this version's."""
+    found = revision(connection)
+    if found is None:
+        raise SchemaUnknown("the database has no tables yet: run order-rescue migrate")
+    _require_known(found)
+    if found != newest():
+        raise SchemaUnknown(
+            f"the database is at revision {found}, this version needs {newest()}:"
+            " run order-rescue migrate"
+        )
+
+
+def _upgrade(connection: Connection) -> Migrated:
+    before = revision(connection)
+    if before is not None:
+        _require_known(before)
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return Migrated(before, newest())
+
+
+def _require_known(found: str) -> None:
+    known = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+    if found not in known:
+        raise SchemaUnknown(
+            f"the database is at revision {found}, which this version does not know:"
+            " it was made by a newer one"
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _be_patient(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":  # before BEGIN, which is what waits
+        connection.detach()  # nobody else shall be so patient
+        connection.connection.cursor().execute(f"PRAGMA busy_timeout={_PATIENCE}")

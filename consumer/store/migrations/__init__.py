@@ -1,0 +1,1 @@
+"""Alembic migrations: additive, run at start under a lock."""
