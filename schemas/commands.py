@@ -21,6 +21,7 @@ class Permit(Strict):
     attempt: int
     checkout_id: str
     source_id: str | None
+    reusable: bool
     version: int
     epoch: int
     session_state: str

@@ -3,6 +3,8 @@
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import Field
+
 from schemas.base import JsonObject, Strict
 from schemas.commands import Permit
 from schemas.money import Money
@@ -166,7 +168,7 @@ class ItemRef(Strict):
 
     id: str
     quantity: int | None = None
-    metadata: JsonObject = {}
+    metadata: JsonObject = Field(default_factory=dict)
 
 
 class OrderRecord(Strict):
@@ -191,7 +193,8 @@ class Purchase(Strict):
     `stale` says that something changed while it was under way. `wanted_*` is what is to be done
     to the current checkout and has not been read back. `unsettled_since` is the last moment at
     which a submission without an answer can have been sent, `verdict` a definite rejection that
-    waits for the proof that no order exists (I6).
+    waits for the proof that no order exists (I6). `notice` is what the shopper should read about
+    the last payment when asked for another.
     """
 
     schema_number: int = SCHEMA_NUMBER
@@ -208,7 +211,7 @@ class Purchase(Strict):
     confirmed: Money | None = None
     confirmed_at: datetime
     wanted_source: str | None = None
-    wanted_changes: JsonObject = {}
+    wanted_changes: JsonObject = Field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     declined: tuple[Declined, ...] = ()
     permit: Permit | None = None
@@ -220,6 +223,7 @@ class Purchase(Strict):
     orders: tuple[OrderRecord, ...] = ()
     cancel_requested: bool = False
     message: str | None = None
+    notice: str | None = None
     next_action: JsonObject | None = None
     step: int = 0
     awaiting: str | None = None

@@ -1,0 +1,267 @@
+"""What shoppers, storefronts and operators ask for."""
+
+from dataclasses import dataclass
+
+from handlers import submission, unknown
+from handlers.decision import Decision, Moment, ignore
+from handlers.moves import change, check, end, enter, hold, read, step, with_condition
+from handlers.orders import GONE
+from handlers.paths import merged, value_at
+from handlers.policy import Policy
+from schemas.commands import CancelOrder, Line, Planned, ReadOrder
+from schemas.facts import (
+    CancelRequested,
+    CheckoutCorrected,
+    OperatorDecided,
+    PurchaseRequested,
+    SourceChosen,
+    TotalConfirmed,
+)
+from schemas.money import Money
+from schemas.purchase import Condition, Fault, Link, Purchase, Reason, State
+
+Call = SourceChosen | CheckoutCorrected | TotalConfirmed | CancelRequested | OperatorDecided
+CANCELLABLE = (State.HELD, State.SUBMITTING, State.UNKNOWN, State.PENDING, State.REVIEW)
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Why a call does not apply to the purchase as it is; `total` is the current one."""
+
+    detail: str
+    total: Money | None = None
+
+
+def refusal(purchase: Purchase, call: Call) -> NotNow | None:
+    """Whether the call applies now; the API answers 409 if not, a late fact is ignored."""
+    match call:
+        case CancelRequested():
+            return _refuse_cancel(purchase)
+        case OperatorDecided():
+            if purchase.state in (State.REVIEW, State.UNKNOWN):
+                return None
+            return NotNow("only a purchase in review or unknown waits for a decision")
+        case TotalConfirmed():
+            return _refuse_state(purchase) or _refuse_total(purchase, call)
+        case CheckoutCorrected():
+            return _refuse_state(purchase)
+        case SourceChosen():
+            return _refuse_state(purchase) or _refuse_source(purchase)
+
+
+def _refuse_state(purchase: Purchase) -> NotNow | None:
+    if purchase.state is State.HELD:
+        return None
+    return NotNow("the purchase is not waiting for the shopper")
+
+
+def _refuse_cancel(purchase: Purchase) -> NotNow | None:
+    if purchase.state in CANCELLABLE or purchase.reason is Reason.CANCELLED:
+        return None
+    return NotNow("the purchase can no longer be cancelled")
+
+
+def _refuse_source(purchase: Purchase) -> NotNow | None:
+    if purchase.current.condition is Condition.OPEN:
+        return None
+    return NotNow("the next checkout is not open yet; ask for the payment session again")
+
+
+def _refuse_total(purchase: Purchase, call: TotalConfirmed) -> NotNow | None:
+    current = purchase.total
+    right = call.request.checkout_id == purchase.current.checkout_id
+    if right and current is not None and call.request.total.same_as(current):
+        return None
+    return NotNow("this is not the current checkout and total", current)
+
+
+def on_requested(purchase: Purchase, fact: PurchaseRequested, moment: Moment) -> Decision:
+    """A confirming call of the storefront: the first, a repeated one, or with a new checkout."""
+    request = fact.request
+    if request.checkout_id not in purchase.checkout_ids:
+        return _on_other_checkout(purchase, fact, moment)
+    if request.checkout_id != purchase.current.checkout_id:
+        return ignore(purchase, "request.former_checkout", "DESIGN, HTTP")
+    if purchase.state not in (State.HELD, State.UNKNOWN):
+        return ignore(purchase, "request.nothing_to_do", "DESIGN, HTTP")
+    confirmed = _confirmed(purchase, request.confirmed_total, moment)
+    confirmed = change(
+        confirmed,
+        submits=request.submits,
+        create_request=request.create_request or purchase.create_request,
+    )
+    if purchase.state is State.UNKNOWN:
+        return Decision(confirmed, "request.confirmed", "I12")
+    return _checked(confirmed, "request.check", "DESIGN, HTTP")
+
+
+def _on_other_checkout(purchase: Purchase, fact: PurchaseRequested, moment: Moment) -> Decision:
+    """The storefront brought a new checkout for the same upstream id: it joins the chain."""
+    if purchase.state is not State.HELD:
+        return ignore(purchase, "request.not_now", "DESIGN, HTTP")
+    request = fact.request
+    last = purchase.current
+    if last.condition is Condition.OPEN:
+        purchase = with_condition(purchase, last.checkout_id, Condition.SUPERSEDED)
+    joined = change(
+        _confirmed(purchase, request.confirmed_total, moment),
+        chain=(*purchase.chain, Link(checkout_id=request.checkout_id)),
+        create_request=request.create_request,
+        submits=request.submits,
+        wanted_source=None,
+        wanted_changes={},
+        faults=(),
+        permit=None,
+    )
+    checked, commands = check(joined)
+    return Decision(checked, "request.joined", "DESIGN, HTTP", commands)
+
+
+def _confirmed(purchase: Purchase, total: Money | None, moment: Moment) -> Purchase:
+    """The shopper is present (I12); without a total they agree to none (I11)."""
+    return change(
+        purchase, confirmed=total or purchase.confirmed, confirmed_at=moment.at, stale=False
+    )
+
+
+def _checked(purchase: Purchase, rule: str, source: str) -> Decision:
+    """Check now, or leave it to the replacement that is already under way."""
+    if purchase.current.condition is not Condition.OPEN and purchase.awaiting:
+        return Decision(purchase, rule, source)
+    checked, commands = check(purchase)
+    return Decision(checked, rule, source, commands)
+
+
+def on_source(
+    purchase: Purchase, fact: SourceChosen, moment: Moment, policy: Policy
+) -> Decision:
+    """The shopper chose a source: attach it and pass the gate, unless it was declined for good."""
+    if refused := refusal(purchase, fact):
+        return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
+    request = fact.request
+    if any(e.source_id == request.source_id and e.again <= 0 for e in purchase.declined):
+        return _declined_before(purchase, moment, policy)
+    changes = purchase.wanted_changes
+    if request.browser_ip:
+        changes = merged(changes, {"browserIp": request.browser_ip})
+    chosen = change(
+        _confirmed(purchase, request.confirmed_total, moment),
+        wanted_source=request.source_id,
+        wanted_changes=changes,
+        notice=None,
+    )
+    return _checked(chosen, "call.source_chosen", "PLATFORM §5.2")
+
+
+def _declined_before(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
+    link = purchase.current
+    action = {
+        "action": "collect_payment",
+        "checkoutId": link.checkout_id,
+        "sessionId": link.session_id,
+    }
+    held, commands = hold(
+        *(purchase, Reason.PAYMENT_REQUIRED, moment, policy),
+        message="payment.choose_another",
+        next_action=action,
+    )
+    return Decision(held, "call.source_declined_before", "I9", commands)
+
+
+def on_corrected(purchase: Purchase, fact: CheckoutCorrected, moment: Moment) -> Decision:
+    """The shopper corrected fields: update this checkout, or open one that has them."""
+    if refused := refusal(purchase, fact):
+        return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
+    changes = fact.request.checkout
+    corrected = change(
+        _confirmed(purchase, fact.request.confirmed_total, moment),
+        wanted_changes=merged(purchase.wanted_changes, changes),
+        faults=tuple(f for f in purchase.faults if not _covers(changes, f)),
+    )
+    return _checked(corrected, "call.corrected", "PLATFORM §5.3")
+
+
+def _covers(changes: dict[str, object], fault: Fault) -> bool:
+    """Whether the correction says anything about where the fault is."""
+    path = fault.path.removeprefix("?.")
+    if fault.path.startswith("?."):
+        return any(value_at(changes, f"{party}.{path}") for party in ("shipTo", "billTo"))
+    root = path.split(".")[0]
+    value = changes.get(root)
+    return value is not None and (not isinstance(value, dict) or value_at(changes, path) is not None)
+
+
+def on_confirmed(purchase: Purchase, fact: TotalConfirmed, moment: Moment) -> Decision:
+    """The shopper agreed to the total as it is now (I11)."""
+    if refused := refusal(purchase, fact):
+        return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
+    return _checked(
+        _confirmed(purchase, fact.request.total, moment), "call.confirmed", "I11"
+    )
+
+
+def on_cancel(purchase: Purchase, fact: CancelRequested) -> Decision:
+    """Nothing is promised while an order may exist."""
+    if refused := refusal(purchase, fact):
+        return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
+    if purchase.state is State.LOST:
+        return ignore(purchase, "call.cancelled_before", "DESIGN, cancel")
+    cancelling = change(purchase, cancel_requested=True)
+    live = [order for order in purchase.orders if order.state not in GONE]
+    if live:
+        return _take_back(cancelling, live[-1].id)
+    if purchase.state is State.SUBMITTING or purchase.unsettled_since:
+        return Decision(cancelling, "call.cancel_recorded", "DESIGN, cancel")
+    return submission.cancelled(cancelling, "call.cancelled")
+
+
+def _take_back(purchase: Purchase, order_id: str) -> Decision:
+    record = next(order for order in purchase.orders if order.id == order_id)
+    lines = tuple(Line(item_id=i.id, quantity=i.quantity or 1) for i in record.items)
+    command = CancelOrder(order_id=order_id, lines=lines)
+    cancelling = enter(purchase, State.PENDING, Reason.PROCESSING, message="order.processing")
+    cancelling, commands = step(cancelling, command, key=f"{purchase.id}/order/{order_id}/cancel")
+    return Decision(cancelling, "call.take_back", "DESIGN, cancel", commands)
+
+
+def on_decided(purchase: Purchase, fact: OperatorDecided, moment: Moment) -> Decision:
+    """A person's way out of `review` or `unknown`."""
+    if refused := refusal(purchase, fact):
+        return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
+    request, seen = fact.request, {"note": fact.request.note}
+    match request.decision:
+        case "stop":
+            stopped = end(purchase, State.LOST, Reason.STOPPED, "order.failed")
+            return Decision(stopped, "operator.stop", "DESIGN, HTTP", evidence=seen)
+        case "adopt_order" if request.order_id:
+            key = f"{purchase.id}/order/{request.order_id}/adopt/{purchase.version}"
+            planned = Planned(key=key, command=ReadOrder(order_id=request.order_id))
+            return Decision(purchase, "operator.adopt", "DESIGN, HTTP", (planned,), evidence=seen)
+        case "adopt_order":
+            return ignore(purchase, "operator.no_order_named", "DESIGN, HTTP")
+        case "no_order":
+            settled = change(purchase, unsettled_since=None, verdict=None, repeats=0)
+            return _resumed(settled, "operator.no_order", seen)
+        case "resume":
+            return _resumed(purchase, "operator.resume", seen)
+
+
+def _resumed(purchase: Purchase, rule: str, seen: dict[str, str]) -> Decision:
+    if purchase.unsettled_since:
+        moment = Moment(purchase.unsettled_since, purchase.unsettled_since)
+        looking = unknown.look(change(purchase, repeats=0), rule, moment, seen)
+        return Decision(looking.purchase, rule, "DESIGN, HTTP", looking.commands, evidence=seen)
+    checked, commands = check(purchase)
+    return Decision(checked, rule, "DESIGN, HTTP", commands, evidence=seen)
+
+
+def recheck(purchase: Purchase, rule: str, source: str) -> Decision:
+    """Something changed at the platform: look again, or after the look that is under way."""
+    if purchase.state is not State.HELD or purchase.reason is Reason.CHECKING:
+        return Decision(change(purchase, stale=True), rule, source)
+    if purchase.awaiting:
+        return Decision(change(purchase, stale=True), rule, source)
+    reading, commands = read(purchase)
+    return Decision(reading, rule, source, commands)
+
+

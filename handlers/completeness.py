@@ -1,0 +1,130 @@
+"""What a checkout must have before it is submitted (PLATFORM §4.5, Appendix C)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from handlers.paths import merged, nested, value_at
+from schemas.base import JsonObject
+from schemas.platform import Customer
+from schemas.purchase import Fault
+
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+FIVE_DIGITS = re.compile(r"[0-9]{5}")
+POSTAL_CODES = {
+    "US": re.compile(r"[0-9]{5}(?:[- ]?[0-9]{4})?"),
+    "CA": re.compile(r"[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z] ?[0-9][ABCEGHJ-NPRSTV-Z][0-9]", re.I),
+    "GB": re.compile(
+        r"GIR ?0AA|(?:[A-Z][0-9]{1,2}|[A-Z][A-HJ-Y][0-9]{1,2}|[A-Z][0-9][A-Z]|"
+        r"[A-Z][A-HJ-Y][0-9][A-Z]) ?[0-9][A-Z]{2}",
+        re.I,
+    ),
+    **dict.fromkeys(("DE", "FR", "ES", "IT"), FIVE_DIGITS),
+}
+STATES = {
+    "US": frozenset(
+        "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ "
+        "NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY DC AS GU MP PR UM VI AA AE "
+        "AP".split()
+    ),
+    "CA": frozenset("AB BC MB NB NL NS NT NU ON PE QC SK YT".split()),
+}
+ADDRESS = ("line1", "city", "postalCode", "country")
+
+
+def physical(checkout: Mapping[str, Any]) -> bool:
+    """Whether goods are shipped. Only a sign: the SKU itself is not shown (PLATFORM §4.5)."""
+    return bool(checkout.get("shippingChoice") or checkout.get("shipFrom"))
+
+
+def faults(checkout: Mapping[str, Any], *, source_owner: bool) -> tuple[Fault, ...]:
+    """What is missing or malformed. A source's owner stands in for a missing `billTo`."""
+    return tuple(_faults(checkout, source_owner=source_owner))
+
+
+def _faults(checkout: Mapping[str, Any], *, source_owner: bool) -> Iterator[Fault]:
+    email = checkout.get("email")
+    if not email:
+        yield Fault(path="email", problem="missing")
+    elif not isinstance(email, str) or not EMAIL.fullmatch(email):
+        yield Fault(path="email", problem="invalid")
+    if physical(checkout):
+        yield from _missing(checkout, ("shipTo.name",))
+        yield from _missing(checkout, [f"shipTo.address.{name}" for name in ADDRESS])
+    if physical(checkout) and not _shipped_from(checkout):
+        yield Fault(path="shipFrom.address.country", problem="missing")
+    if checkout.get("shippingChoice") and value_at(checkout, "shippingChoice.amount") is None:
+        yield Fault(path="shippingChoice.amount", problem="missing")
+    yield from _formats(checkout, "shipTo")
+    if not source_owner:
+        paths = ("billTo.name", *(f"billTo.address.{name}" for name in ADDRESS))
+        yield from _missing(checkout, paths)
+    yield from _formats(checkout, "billTo")
+
+
+def _missing(checkout: Mapping[str, Any], paths: tuple[str, ...] | list[str]) -> Iterator[Fault]:
+    for path in paths:
+        if not value_at(checkout, path):
+            yield Fault(path=path, problem="missing")
+
+
+def _shipped_from(checkout: Mapping[str, Any]) -> bool:
+    items = checkout.get("items") or ()
+    return bool(value_at(checkout, "shipFrom.address.country")) or all(
+        value_at(item, "shipFrom.address.country") for item in items
+    )
+
+
+def _formats(checkout: Mapping[str, Any], party: str) -> Iterator[Fault]:
+    address = value_at(checkout, f"{party}.address")
+    if not isinstance(address, Mapping):
+        return
+    country, code, state = (address.get(name) for name in ("country", "postalCode", "state"))
+    pattern, known = POSTAL_CODES.get(str(country)), STATES.get(str(country))
+    if pattern and code and not pattern.fullmatch(str(code)):
+        yield Fault(path=f"{party}.address.postalCode", problem="invalid")
+    if known and not state and party == "shipTo" and physical(checkout):
+        yield Fault(path=f"{party}.address.state", problem="missing")
+    elif known and state and str(state).upper() not in known:
+        yield Fault(path=f"{party}.address.state", problem="invalid")
+
+
+def located(fault: Fault, checkout: Mapping[str, Any]) -> Fault:
+    """The fault with its real path: `?.address.state` is whichever party's format fails."""
+    prefix, _, rest = fault.path.partition(".")
+    if prefix != "?":
+        return fault
+    parties = ("shipTo", "billTo")
+    failing = {found.path for party in parties for found in _formats(checkout, party)}
+    party = next((name for name in parties if f"{name}.{rest}" in failing), None)
+    party = party or ("shipTo" if checkout.get("shipTo") else "billTo")
+    return fault.model_copy(update={"path": f"{party}.{rest}"})
+
+
+def known_repairs(
+    wanted: tuple[Fault, ...],
+    checkout: Mapping[str, Any],
+    create_request: Mapping[str, Any] | None,
+    customer: Customer | None,
+) -> JsonObject:
+    """Values for these faults that we know for sure: the create request's, the customer's own.
+
+    Never one that equals the refused value, and never a part of another address.
+    """
+    changes: JsonObject = {}
+    for fault in wanted:
+        for candidate in (value_at(create_request or {}, fault.path), _customers(fault, customer)):
+            if candidate and candidate != value_at(checkout, fault.path):
+                changes = merged(changes, nested(fault.path, candidate))
+                break
+    return changes
+
+
+def _customers(fault: Fault, customer: Customer | None) -> Any:
+    if customer is None:
+        return None
+    if fault.path == "email":
+        return customer.email
+    if fault.path == "shipTo.name":
+        return value_at(customer.shipping or {}, "name")
+    return None

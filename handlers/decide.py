@@ -1,0 +1,152 @@
+"""The one place that routes a fact to its rule."""
+
+from typing import Any, assert_never
+
+from handlers import calls, orders, reading, replacement, submission, unknown
+from handlers.cloning import MARK
+from handlers.decision import Decision, Moment, ignore
+from handlers.moves import end, read
+from handlers.policy import Policy
+from schemas.commands import (
+    AttachSource,
+    CancelOrder,
+    DeleteCheckout,
+    FindCheckout,
+    FindOrders,
+    OpenCheckout,
+    ReadCheckout,
+    ReadOrder,
+    Submit,
+    UpdateCheckout,
+    Wake,
+)
+from schemas.facts import (
+    CancelRequested,
+    CheckoutCorrected,
+    CommandEnded,
+    Fact,
+    KeyTaken,
+    OperatorDecided,
+    PlatformEvent,
+    PurchaseRequested,
+    SourceChosen,
+    TimerFired,
+    TotalConfirmed,
+)
+from schemas.purchase import Purchase, Reason, State
+
+
+def decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> Decision:
+    """The decision for one fact. Pure: equal arguments give equal decisions."""
+    match fact:
+        case PurchaseRequested():
+            return calls.on_requested(purchase, fact, moment)
+        case SourceChosen():
+            return calls.on_source(purchase, fact, moment, policy)
+        case CheckoutCorrected():
+            return calls.on_corrected(purchase, fact, moment)
+        case TotalConfirmed():
+            return calls.on_confirmed(purchase, fact, moment)
+        case CancelRequested():
+            return calls.on_cancel(purchase, fact)
+        case OperatorDecided():
+            return calls.on_decided(purchase, fact, moment)
+        case PlatformEvent():
+            return _on_event(purchase, fact)
+        case TimerFired():
+            return _on_timer(purchase, fact, moment)
+        case CommandEnded():
+            return _on_ended(purchase, fact, moment, policy)
+        case KeyTaken():
+            return _on_key_taken(purchase, fact)
+        case _:
+            assert_never(fact)
+
+
+def _on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
+    """Platform events only tell where to look (PLATFORM §6.2)."""
+    if fact.type.startswith("order."):
+        return orders.on_event(purchase, fact)
+    if fact.type == "checkout.created":
+        return _on_opened_elsewhere(purchase, fact.object)
+    if fact.type == "checkout.updated":
+        return _on_checkout_updated(purchase, fact.object)
+    if fact.type == "source.chargeable" and purchase.state is State.HELD:
+        return calls.recheck(purchase, "event.source_chargeable", "PLATFORM §6.1")
+    return ignore(purchase, "event.no_rule", "PLATFORM §6.1", type=fact.type)
+
+
+def _on_opened_elsewhere(purchase: Purchase, checkout: dict[str, Any]) -> Decision:
+    """A checkout with our mark that the chain does not use is an orphan of a lost answer."""
+    marked = str((checkout.get("metadata") or {}).get(MARK) or "")
+    slot = marked.removeprefix(f"{purchase.id}/")
+    if slot == marked or not slot.isdigit() or int(slot) >= len(purchase.chain):
+        return ignore(purchase, "event.nothing_new", "PLATFORM §6.2")
+    return replacement.delete_orphan(purchase, str(checkout.get("id") or ""))
+
+
+def _on_checkout_updated(purchase: Purchase, checkout: dict[str, Any]) -> Decision:
+    """Perhaps the hold is over; the snapshot may be old, so read, unless it says the same."""
+    current = checkout.get("id") == purchase.current.checkout_id
+    if purchase.state is not State.HELD or not current:
+        return ignore(purchase, "event.not_held", "PLATFORM §6.2")
+    session = ((checkout.get("payment") or {}).get("session") or {}).get("state")
+    if purchase.reason is Reason.PAYMENT_REQUIRED and session == "requires_source":
+        return ignore(purchase, "event.nothing_new", "PLATFORM §6.2")
+    return calls.recheck(purchase, "event.checkout_updated", "PLATFORM §6.1")
+
+
+def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
+    if fact.name == "deadline":
+        return _on_deadline(purchase, fact, moment)
+    if fact.key != purchase.awaiting:
+        return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
+    if purchase.state is State.UNKNOWN:
+        return unknown.look(purchase, "timer.look", moment)
+    reading, commands = read(purchase)
+    return Decision(reading, f"timer.{fact.name}", "DESIGN, timers", commands)
+
+
+def _on_deadline(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
+    """The shopper did not come back in time."""
+    due = purchase.deadline
+    if purchase.state is not State.HELD or fact.hold != purchase.hold or not due:
+        return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
+    lost = end(purchase, State.LOST, Reason.EXPIRED, "order.expired")
+    return Decision(lost, "timer.deadline", "DESIGN, settings", evidence={"due": due.isoformat()})
+
+
+def _on_ended(
+    purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy
+) -> Decision:
+    match fact.command:
+        case ReadCheckout():
+            return reading.on_read(purchase, fact, moment, policy)
+        case UpdateCheckout() | AttachSource():
+            return reading.on_changed(purchase, fact, moment, policy)
+        case Submit():
+            return submission.on_ended(purchase, fact, moment, policy)
+        case FindOrders() if fact.key == purchase.awaiting:
+            return unknown.on_looked(purchase, fact, moment, policy)
+        case OpenCheckout():
+            return replacement.on_opened(purchase, fact, moment, policy)
+        case FindCheckout():
+            return replacement.on_found(purchase, fact, moment, policy)
+        case ReadOrder():
+            return orders.on_read(purchase, fact, moment, policy)
+        case CancelOrder():
+            return orders.on_cancelled(purchase, fact, moment, policy)
+        case FindOrders() | DeleteCheckout() | Wake():
+            return ignore(purchase, "result.not_awaited", "I7")
+        case _:
+            assert_never(fact.command)
+
+
+def _on_key_taken(purchase: Purchase, fact: KeyTaken) -> Decision:
+    """Another purchase has this checkout's upstream id; the one without a submission goes."""
+    seen = {"key": fact.key, "owner": fact.owner}
+    if purchase.submissions or purchase.orders:
+        waiting = end(purchase, State.REVIEW, Reason.MERGE, "order.checking")
+        return Decision(waiting, "chain.merge", "DESIGN, Router", evidence=seen, alert="merge")
+    lost = end(purchase, State.LOST, Reason.SUPERSEDED, "order.failed")
+    return Decision(lost, "chain.superseded", "DESIGN, Router", evidence=seen)

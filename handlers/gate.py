@@ -1,0 +1,288 @@
+"""The gate: whether a checkout, as just read, can become an order (I1, I9, I11, I12)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from handlers.completeness import faults
+from handlers.decision import Moment
+from handlers.policy import Policy
+from schemas.base import JsonObject
+from schemas.money import Money, minor_units
+from schemas.platform import Checkout, Customer, Session, Source
+from schemas.purchase import Fault, Purchase, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was read: the checkout raw and parsed, its primary source and customer in full."""
+
+    raw: Mapping[str, Any]
+    checkout: Checkout
+    total: Money
+    source: Source | None
+    customer: Customer | None
+
+    @property
+    def session(self) -> Session:
+        """The payment session; an empty one if there is none."""
+        return self.checkout.payment.session or Session()
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why the checkout is not submitted now, and what would release it."""
+
+    reason: Reason
+    rule: str
+    source: str
+    message: str
+    next_action: JsonObject | None = None
+    faults: tuple[Fault, ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+Check = Callable[[Purchase, Sight, Moment, Policy], Hold | None]
+
+READY = "requires_confirmation"
+# PLATFORM §3.1; what is in neither table is unknown and never passes.
+WAITING = frozenset(
+    {
+        *("confirmed", "processing", "chargeable", "pending_redirect", "pending_funds"),
+        *("pending", "complete"),
+    }
+)
+BROKEN = frozenset({"failed", "cancelled"})
+UNUSABLE_SOURCES = frozenset({"failed", "cancelled"})
+# A source that the provider must still release before the submission (PLATFORM §2.7).
+REDIRECT_FIRST = frozenset({"payPal", "payPalCredit", "payPalBilling"})
+
+
+def examine(
+    purchase: Purchase, sight: Sight, moment: Moment, policy: Policy
+) -> tuple[Hold | None, tuple[str, ...]]:
+    """The first check that holds, or `None` if all pass; and the names of those that passed."""
+    passed: list[str] = []
+    for check in CHECKS:
+        if held := check(purchase, sight, moment, policy):
+            return held, tuple(passed)
+        passed.append(check.__name__)
+    return None, tuple(passed)
+
+
+def evidence(sight: Sight) -> dict[str, Any]:
+    """What the gate looked at; no personal data."""
+    session = sight.session
+    return {
+        "sessionState": session.state,
+        "amountContributed": session.amount_contributed,
+        "amountRemaining": session.amount_remaining,
+        "totalAmount": sight.total.amount,
+        "currency": sight.total.currency,
+        "sourceState": sight.source.state if sight.source else None,
+    }
+
+
+def collect_payment(sight: Sight) -> JsonObject:
+    """The shopper is to pay on this session."""
+    return {
+        "action": "collect_payment",
+        "checkoutId": sight.checkout.id,
+        "sessionId": sight.session.id,
+    }
+
+
+def correct(found: tuple[Fault, ...]) -> JsonObject:
+    """The shopper is to correct these fields."""
+    fields = [{"path": fault.path, "problem": fault.problem} for fault in found]
+    return {"action": "correct_checkout", "fields": fields}
+
+
+def incomplete(found: tuple[Fault, ...], rule: str, source: str) -> Hold:
+    """Held until these fields are corrected."""
+    return Hold(
+        *(Reason.CORRECTION_REQUIRED, rule, source, "checkout.correct"),
+        next_action=correct(found),
+        faults=found,
+        evidence={"fields": [fault.path for fault in found]},
+    )
+
+
+def _payment(sight: Sight, rule: str, source: str, message: str = "payment.required") -> Hold:
+    return Hold(Reason.PAYMENT_REQUIRED, rule, source, message, collect_payment(sight))
+
+
+def customer_enabled(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """The merchant has not blocked the customer."""
+    if sight.customer is None or sight.customer.enabled is not False:
+        return None
+    return Hold(
+        *(Reason.CUSTOMER_DISABLED, "gate.customer_disabled", "PLATFORM §2.8", "order.failed")
+    )
+
+
+def data_complete(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """Everything but the bill-to address is there, which the source may bring."""
+    found = faults(sight.raw, source_owner=True)
+    return incomplete(found, "gate.data_incomplete", "PLATFORM §4.5") if found else None
+
+
+def corrected(purchase: Purchase, _s: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """Nothing stands that the platform refused in this checkout."""
+    found = tuple(fault for fault in purchase.faults if not fault.path.startswith("payment."))
+    return incomplete(found, "gate.refused_before", "PLATFORM §4.3") if found else None
+
+
+def session_ready(purchase: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """The session is in the one state that is safe to submit (PLATFORM §3.1)."""
+    state = sight.session.state
+    if state == READY or _free(purchase, sight):
+        return None
+    if state == "requires_source" and sight.checkout.payment.sources:
+        return _short(sight, "gate.payment_incomplete")
+    if state == "requires_source":
+        return _payment(sight, "gate.payment_required", "PLATFORM §3.1")
+    if state in BROKEN:
+        return _payment(sight, "gate.session_broken", "PLATFORM §3.1", "payment.choose_another")
+    if state == "requires_action":
+        return _step_up(sight)
+    rule = "gate.session_in_flight" if state in WAITING else "gate.session_state_unknown"
+    return Hold(Reason.IN_FLIGHT, rule, "PLATFORM §3.1", "order.checking")
+
+
+def _free(purchase: Purchase, sight: Sight) -> bool:
+    """Nothing to pay, nothing recurring, not tried in vain before (PLATFORM §3.4)."""
+    session = sight.session
+    nothing = minor_units(sight.total.amount, sight.total.currency) == 0
+    recurring = any(item.get("subscriptionInfo") for item in sight.checkout.items)
+    return (
+        session.state in (None, "requires_source")
+        and nothing
+        and not session.amount_remaining
+        and not recurring
+        and not purchase.current.failed
+    )
+
+
+def _short(sight: Sight, rule: str) -> Hold:
+    return Hold(
+        *(Reason.PAYMENT_INCOMPLETE, rule, "PLATFORM §3.2", "payment.incomplete"),
+        next_action=collect_payment(sight),
+    )
+
+
+def _step_up(sight: Sight) -> Hold:
+    return Hold(
+        *(Reason.STEP_UP_REQUIRED, "gate.step_up", "PLATFORM §3.1", "payment.confirm_with_bank"),
+        next_action=collect_payment(sight) | {"action": "step_up"},
+    )
+
+
+def paid_in_full(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """Nothing remains to be contributed and the contributions make the total (§3.2)."""
+    session, currency = sight.session, sight.total.currency
+    total = minor_units(sight.total.amount, currency)
+    if session.amount_remaining is None:
+        return None if total == 0 else _short(sight, "gate.amounts_unknown")
+    if minor_units(session.amount_remaining, currency) != 0:
+        return _short(sight, "gate.payment_incomplete")
+    contributed = session.amount_contributed
+    if contributed is not None and minor_units(contributed, currency) != total:
+        return _short(sight, "gate.contributions_differ")
+    return None
+
+
+def billable(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """There is a bill-to address, of the checkout or of the source's owner."""
+    primary = sight.checkout.primary_source
+    owner = bool(primary and (primary.owner or (sight.source and sight.source.owner)))
+    found = faults(sight.raw, source_owner=owner)
+    return incomplete(found, "gate.billing_incomplete", "PLATFORM §4.5") if found else None
+
+
+def source_usable(_p: Purchase, sight: Sight, moment: Moment, _policy: Policy) -> Hold | None:
+    """The primary source can be charged. `consumed` on this very session says nothing (§8 #49)."""
+    source = sight.source
+    if source is None:
+        return None
+    if source.state in UNUSABLE_SOURCES or _expired(source, moment):
+        rule = "gate.source_unusable"
+        return _payment(sight, rule, "PLATFORM §4.5", "payment.choose_another")
+    if source.state == "requires_action":
+        return _step_up(sight)
+    if source.state == "pending_redirect" and source.type in REDIRECT_FIRST:
+        return _short(sight, "gate.source_not_ready")
+    return None
+
+
+def _expired(source: Source, moment: Moment) -> bool:
+    card = source.credit_card
+    if card is None or not card.expiration_year or not card.expiration_month:
+        return False
+    return (card.expiration_year, card.expiration_month) < (moment.now.year, moment.now.month)
+
+
+def source_belongs(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """A saved source is the checkout's own customer's (PLATFORM §4.5)."""
+    source = sight.source
+    if not source or not source.customer_id or source.customer_id == sight.checkout.customer_id:
+        return None
+    return _payment(sight, "gate.source_of_another", "PLATFORM §5.5", "payment.choose_another")
+
+
+def source_not_declined(purchase: Purchase, sight: Sight, _m: Moment, _p: Policy) -> Hold | None:
+    """The source was not declined for good before (I9)."""
+    primary = sight.checkout.primary_source
+    spent = {source.source_id for source in purchase.declined if source.again <= 0}
+    if primary is None or primary.id not in spent:
+        return None
+    return _payment(sight, "gate.source_declined_before", "I9", "payment.choose_another")
+
+
+def session_not_refused(purchase: Purchase, sight: Sight, _m: Moment, _p: Policy) -> Hold | None:
+    """The platform did not refuse exactly this session before (PLATFORM §4.3)."""
+    if not any(fault.path.startswith("payment.") for fault in purchase.faults):
+        return None
+    return _payment(sight, "gate.session_refused_before", "PLATFORM §4.3")
+
+
+def total_confirmed(purchase: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """The shopper confirmed exactly this total (I11)."""
+    if purchase.confirmed and purchase.confirmed.same_as(sight.total):
+        return None
+    return confirm(purchase, sight, "gate.total_changed", "I11")
+
+
+def shopper_present(purchase: Purchase, sight: Sight, moment: Moment, p: Policy) -> Hold | None:
+    """The last confirming call is recent enough (I12)."""
+    if moment.now <= purchase.confirmed_at + p.consent_window:
+        return None
+    return confirm(purchase, sight, "gate.consent_expired", "I12")
+
+
+def confirm(purchase: Purchase, sight: Sight, rule: str, source: str) -> Hold:
+    """Held until the shopper confirms the total as it is now."""
+    confirmed = purchase.confirmed.model_dump() if purchase.confirmed else None
+    totals = {"confirmed": confirmed, "now": sight.total.model_dump()}
+    return Hold(
+        *(Reason.CONFIRMATION_REQUIRED, rule, source, "checkout.confirm_total"),
+        next_action={"action": "confirm_total", "totals": totals},
+        evidence={"totals": totals},
+    )
+
+
+# In the order in which a shopper is asked: data, payment, agreement.
+CHECKS: tuple[Check, ...] = (
+    customer_enabled,
+    data_complete,
+    corrected,
+    session_ready,
+    paid_in_full,
+    billable,
+    source_usable,
+    source_belongs,
+    source_not_declined,
+    session_not_refused,
+    total_confirmed,
+    shopper_present,
+)

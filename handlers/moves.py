@@ -1,0 +1,135 @@
+"""The moves that rules are made of: enter a state, plan the next step, wake later."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from handlers.decision import Moment
+from handlers.policy import Policy
+from schemas.base import JsonObject
+from schemas.commands import Command, Planned, ReadCheckout, Wake
+from schemas.facts import CommandEnded
+from schemas.purchase import SHOPPER_HELD, Condition, Link, Purchase, Reason, State
+
+
+def change(purchase: Purchase, **fields: Any) -> Purchase:
+    """The purchase with these fields changed."""
+    return purchase.model_copy(update=fields)
+
+
+def enter(
+    purchase: Purchase,
+    state: State,
+    reason: Reason | None = None,
+    *,
+    message: str | None = None,
+    next_action: JsonObject | None = None,
+) -> Purchase:
+    """Enter a state. Another state or reason begins a new hold and ends the old one's timers."""
+    same = (state, reason) == (purchase.state, purchase.reason)
+    return change(
+        purchase,
+        state=state,
+        reason=reason,
+        message=message,
+        next_action=next_action,
+        hold=purchase.hold if same else purchase.hold + 1,
+        deadline=purchase.deadline if same else None,
+    )
+
+
+def hold(
+    purchase: Purchase,
+    reason: Reason,
+    moment: Moment,
+    policy: Policy,
+    *,
+    message: str | None = None,
+    next_action: JsonObject | None = None,
+) -> tuple[Purchase, tuple[Planned, ...]]:
+    """Hold the purchase; where a deadline applies, with the timer that ends it."""
+    held = enter(purchase, State.HELD, reason, message=message, next_action=next_action)
+    life = _life(reason, policy)
+    if life is None or held.deadline:
+        return held, ()
+    held = change(held, deadline=moment.now + life)
+    wake = Wake(name="deadline", hold=held.hold)
+    return held, (Planned(key=f"{held.id}/{held.hold}/deadline", command=wake, due=held.deadline),)
+
+
+def _life(reason: Reason, policy: Policy) -> timedelta | None:
+    if reason in SHOPPER_HELD:
+        return policy.hold_deadline
+    return policy.retry_deadline if reason is Reason.RETRY_SCHEDULED else None
+
+
+def end(purchase: Purchase, state: State, reason: Reason | None, message: str | None) -> Purchase:
+    """Enter a state in which nothing of ours is under way any more."""
+    ended = enter(purchase, state, reason, message=message)
+    return change(ended, awaiting=None, stale=False, wanted_source=None, wanted_changes={})
+
+
+def step(
+    purchase: Purchase, command: Command, due: datetime | None = None, key: str | None = None
+) -> tuple[Purchase, tuple[Planned, ...]]:
+    """Plan the next command of the main path; its result is what the purchase waits for."""
+    key = key or f"{purchase.id}/{purchase.step}/{command.kind}"
+    moved = change(purchase, step=purchase.step + 1, awaiting=key, stale=False)
+    return moved, (Planned(key=key, command=command, due=due),)
+
+
+def read(
+    purchase: Purchase, due: datetime | None = None
+) -> tuple[Purchase, tuple[Planned, ...]]:
+    """Read the current checkout together with the orders of the whole chain (I1, I3)."""
+    return step(
+        purchase,
+        ReadCheckout(
+            checkout_id=purchase.current.checkout_id,
+            checkout_ids=purchase.checkout_ids,
+            upstream_id=purchase.upstream_id,
+        ),
+        due,
+    )
+
+
+def check(purchase: Purchase) -> tuple[Purchase, tuple[Planned, ...]]:
+    """Begin a new check of the current checkout."""
+    return read(enter(purchase, State.HELD, Reason.CHECKING))
+
+
+def wake(purchase: Purchase, name: str, due: datetime) -> tuple[Purchase, tuple[Planned, ...]]:
+    """Go on at `due`."""
+    return step(purchase, Wake(name=name, hold=purchase.hold), due)
+
+
+def later(moment: Moment, seconds: float) -> datetime:
+    """The time so many seconds from now."""
+    return moment.now + timedelta(seconds=seconds)
+
+
+def again(fact: CommandEnded, due: datetime) -> tuple[Planned, ...]:
+    """The same command once more: it was not processed, or can be repeated without harm."""
+    return (Planned(key=fact.key, command=fact.command, due=due),)
+
+
+def backoff(delays: Sequence[float], attempt: int) -> float:
+    """The delay in seconds after attempt number `attempt`, counted from 1."""
+    return delays[min(attempt, len(delays)) - 1]
+
+
+def with_current(purchase: Purchase, **fields: Any) -> Purchase:
+    """The purchase with these fields of its current checkout changed."""
+    link = purchase.current.model_copy(update=fields)
+    return change(purchase, chain=(*purchase.chain[:-1], link))
+
+
+def with_condition(purchase: Purchase, checkout_id: str, condition: Condition) -> Purchase:
+    """The purchase with this checkout of its chain in another condition."""
+
+    def moved(link: Link) -> Link:
+        if link.checkout_id != checkout_id:
+            return link
+        return link.model_copy(update={"condition": condition})
+
+    return change(purchase, chain=tuple(map(moved, purchase.chain)))

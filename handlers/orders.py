@@ -1,0 +1,295 @@
+"""Orders: found, created or told of; what their state means for the purchase (I2, I5)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from handlers.decision import Decision, Moment, ignore
+from handlers.moves import again, backoff, change, end, enter, later, step, with_condition
+from handlers.policy import Policy
+from handlers.redirects import allowed
+from schemas.base import JsonObject
+from schemas.commands import CancelOrder, Line, Planned, ReadOrder
+from schemas.facts import CommandEnded, PlatformEvent
+from schemas.platform import Order
+from schemas.purchase import (
+    ChargeState,
+    Condition,
+    ItemRef,
+    OrderRecord,
+    Purchase,
+    Reason,
+    State,
+)
+from schemas.results import Rejected, Succeeded, Unavailable
+
+GONE = frozenset({"cancelled", "blocked"})  # only these prove that an order is not live (I5)
+PLACED = frozenset({"accepted", "fulfilled", "complete", "returned", "dispute"})
+# PLATFORM §4.1: what a pending order waits for, by the state of its session.
+PENDING = {"pending_redirect": Reason.REDIRECT, "pending_funds": Reason.FUNDS}
+PENDING_MESSAGES = {
+    Reason.REDIRECT: "payment.redirect",
+    Reason.FUNDS: "payment.instructions",
+    Reason.PROCESSING: "order.processing",
+    Reason.FRAUD_REVIEW: "order.processing",
+}
+
+
+def parsed(documents: Any) -> tuple[Order, ...]:
+    """Orders as read; what has no id is no order."""
+    found = []
+    for document in documents if isinstance(documents, list | tuple) else ():
+        try:
+            found.append(Order.model_validate(document))
+        except ValidationError:
+            continue
+    return tuple(found)
+
+
+def adopt(
+    purchase: Purchase, found: Iterable[Order], moment: Moment, policy: Policy
+) -> Decision | None:
+    """Orders under our checkouts are ours. A live stranger under the upstream id is not ours."""
+    known = {record.id for record in purchase.orders}
+    ours = [o for o in found if o.checkout_id in purchase.checkout_ids]
+    strangers = [
+        o
+        for o in found
+        if o.checkout_id not in purchase.checkout_ids
+        and o.upstream_id == purchase.upstream_id
+        and o.id not in known
+        and o.state not in GONE
+    ]
+    fresh = [o for o in ours if o.id not in known or o.state not in GONE]
+    if not fresh and not strangers:
+        return None
+    if not fresh:
+        return _stranger(purchase, strangers)
+    decision = settle(purchase, fresh[0], moment, policy, rule="order.found")
+    for order in fresh[1:]:
+        more = settle(decision.purchase, order, moment, policy, rule="order.found")
+        decision = Decision(
+            *(more.purchase, more.rule, more.source, (*decision.commands, *more.commands)),
+            evidence=more.evidence,
+            alert=more.alert or decision.alert,
+        )
+    return decision
+
+
+def _stranger(purchase: Purchase, strangers: list[Order]) -> Decision:
+    """Somebody else's live order under our upstream id: a second one would be a duplicate."""
+    waiting = end(purchase, State.REVIEW, Reason.DUPLICATE_ORDER, "order.checking")
+    seen = {"orders": [order.id for order in strangers]}
+    return Decision(
+        *(waiting, "order.stranger", "I5"), evidence=seen, alert="duplicate_order"
+    )
+
+
+def settle(
+    purchase: Purchase, order: Order, moment: Moment, policy: Policy, *, rule: str
+) -> Decision:
+    """Take an order's state over. It moves forward only; an order beats whatever we believed."""
+    known = next((o for o in purchase.orders if o.id == order.id), None)
+    if known and known.updated and order.updated_time and order.updated_time < known.updated:
+        return ignore(purchase, "order.older_reading", "PLATFORM §6.2")
+    record = _record(order)
+    others = tuple(o for o in purchase.orders if o.id != order.id)
+    seen = {"order": record.id, "state": record.state, "sessionState": record.session_state}
+    purchase = change(
+        with_condition(purchase, order.checkout_id or "", Condition.CONSUMED),
+        orders=(*others, record),
+    )
+    rivals = [other for other in others if other.state not in GONE]
+    if rivals and record.state not in GONE:
+        return _duplicate(purchase, record, rivals)
+    if rivals:
+        return Decision(purchase, "order.former", "I5", evidence=seen)
+    settled = change(
+        purchase,
+        order=record,
+        verdict=None,
+        unsettled_since=None,
+        permit=None,
+        faults=(),
+        notice=None,
+    )
+    decision = _by_state(settled, record, order, policy)
+    return Decision(
+        *(decision.purchase, decision.rule, "PLATFORM §4.1", decision.commands),
+        evidence=seen | {"how": rule},
+        alert=decision.alert,
+    )
+
+
+def _record(order: Order) -> OrderRecord:
+    session = order.payment.session
+    return OrderRecord(
+        id=order.id,
+        checkout_id=order.checkout_id,
+        state=order.state,
+        fraud_state=order.fraud_state,
+        cancel_reason=order.cancel_reason,
+        session_state=session.state if session else None,
+        updated=order.updated_time,
+        charges=tuple(ChargeState(id=c.id, state=c.state) for c in order.payment.charges),
+        items=tuple(
+            ItemRef(id=item.id, quantity=item.quantity, metadata=item.metadata)
+            for item in order.items
+        ),
+    )
+
+
+def _duplicate(purchase: Purchase, record: OrderRecord, rivals: list[OrderRecord]) -> Decision:
+    waiting = end(purchase, State.REVIEW, Reason.DUPLICATE_ORDER, "order.checking")
+    seen = {"orders": [record.id, *(rival.id for rival in rivals)]}
+    alert = None if purchase.reason is Reason.DUPLICATE_ORDER else "duplicate_order"
+    return Decision(waiting, "order.duplicate", "I5", evidence=seen, alert=alert)
+
+
+def _by_state(purchase: Purchase, record: OrderRecord, order: Order, policy: Policy) -> Decision:
+    """The rows of PLATFORM §4.1."""
+    if purchase.cancel_requested and purchase.state is not State.ACCEPTED:
+        return _cancelling(purchase, record)
+    if purchase.state is State.ACCEPTED:
+        return Decision(purchase, "order.after_acceptance", "")  # only `order` and `fulfil` move
+    match record.state:
+        case state if state in PLACED:
+            done = end(purchase, State.ACCEPTED, None, "order.accepted")
+            return Decision(done, "order.accepted", "")
+        case "in_review":
+            return _pending(purchase, Reason.FRAUD_REVIEW, "order.in_review")
+        case "pending_payment":
+            return _awaiting_payment(purchase, record, order, policy)
+        case "blocked":
+            lost = end(purchase, State.LOST, Reason.BLOCKED, "order.failed")
+            return Decision(lost, "order.blocked", "")
+        case "cancelled":
+            return _cancelled(purchase, record)
+        case _:
+            waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.processing")
+            return Decision(waiting, "order.state_unknown", "", alert="order_state_unknown")
+
+
+def _pending(
+    purchase: Purchase, reason: Reason, rule: str, next_action: JsonObject | None = None
+) -> Decision:
+    waiting = end(purchase, State.PENDING, reason, PENDING_MESSAGES[reason])
+    return Decision(change(waiting, next_action=next_action), rule, "")
+
+
+def _awaiting_payment(
+    purchase: Purchase, record: OrderRecord, order: Order, policy: Policy
+) -> Decision:
+    reason = PENDING.get(record.session_state or "", Reason.PROCESSING)
+    session = order.payment.session
+    data = session.next_action.data if session and session.next_action else {}
+    if reason is Reason.REDIRECT and (url := data.get("redirectUrl")):
+        if not allowed(str(url), policy):
+            waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.processing")
+            return Decision(waiting, "order.redirect_refused", "", alert="redirect_refused")
+        return _pending(
+            *(purchase, reason, "order.redirect"), {"action": "redirect", "redirectUrl": url}
+        )
+    if reason is Reason.FUNDS and (source := data.get("sourceId")):
+        action = {"action": "show_payment_instructions", "sourceId": source}
+        return _pending(purchase, reason, "order.funds", action)
+    return _pending(purchase, reason, f"order.{reason.value}")
+
+
+def _cancelled(purchase: Purchase, record: OrderRecord) -> Decision:
+    reason = Reason.FRAUD if record.cancel_reason == "fraud" else Reason.CANCELLED
+    message = "order.failed" if reason is Reason.FRAUD else "order.cancelled"
+    return Decision(end(purchase, State.LOST, reason, message), "order.cancelled", "")
+
+
+def _cancelling(purchase: Purchase, record: OrderRecord) -> Decision:
+    """The shopper had cancelled: take the order back, and promise nothing before it is read."""
+    if record.state in GONE:
+        return _cancelled(purchase, record)
+    waiting = enter(purchase, State.PENDING, Reason.PROCESSING, message="order.processing")
+    lines = tuple(Line(item_id=i.id, quantity=i.quantity or 1) for i in record.items)
+    command = CancelOrder(order_id=record.id, lines=lines)
+    waiting, commands = step(waiting, command, key=f"{purchase.id}/order/{record.id}/cancel")
+    return Decision(waiting, "order.take_back", "", commands)
+
+
+def on_cancelled(
+    purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy
+) -> Decision:
+    """`POST /fulfillments` was answered. Only a read proves the cancel (PLATFORM §5.6)."""
+    assert isinstance(fact.command, CancelOrder)
+    if isinstance(fact.result, Unavailable):
+        due = later(moment, fact.result.retry_after or backoff(policy.retry_after, fact.attempt))
+        return Decision(purchase, "order.cancel_later", "PLATFORM §5.6", again(fact, due))
+    command = ReadOrder(order_id=fact.command.order_id)
+    key = f"{purchase.id}/order/{command.order_id}/cancelled/{fact.attempt}"
+    reading, commands = step(purchase, command, key=key)
+    return Decision(reading, "order.read_back", "PLATFORM §5.6", commands)
+
+
+def on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
+    """An order or charge event: a snapshot, so read the order, unless we know as much."""
+    order_id = event_order_id(fact.object)
+    if order_id is None:
+        return ignore(purchase, "event.no_order", "PLATFORM §6.1", type=fact.type)
+    if _nothing_new(purchase, fact, order_id):
+        return ignore(purchase, "event.nothing_new", "PLATFORM §6.2", order=order_id)
+    key = f"{purchase.id}/order/{order_id}/event/{fact.event_id}"
+    planned = Planned(key=key, command=ReadOrder(order_id=order_id))
+    return Decision(purchase, "event.read_order", "PLATFORM §6.2", (planned,))
+
+
+def event_order_id(resource: JsonObject) -> str | None:
+    """The order of an event's object, order or charge alike (PLATFORM §6.1, shape detection)."""
+    if resource.get("orderId"):
+        return str(resource["orderId"])
+    shaped = any(name in resource for name in ("items", "checkoutId", "payment"))
+    return str(resource["id"]) if shaped and resource.get("id") else None
+
+
+def _nothing_new(purchase: Purchase, fact: PlatformEvent, order_id: str) -> bool:
+    known = next((o for o in purchase.orders if o.id == order_id), None)
+    if known is None:
+        return False
+    if fact.object.get("orderId"):
+        charge = ChargeState(id=str(fact.object.get("id")), state=fact.object.get("state"))
+        return charge in known.charges
+    told = parsed((fact.object,))
+    updated = told[0].updated_time if told else None
+    return bool(
+        told
+        and updated
+        and known.updated
+        and updated <= known.updated
+        and told[0].state == known.state
+    )
+
+
+def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
+    """An order was read."""
+    assert isinstance(fact.command, ReadOrder)
+    match fact.result:
+        case Succeeded(body=body) if found := parsed((body,)):
+            return _settled(purchase, found[0], fact, moment, policy)
+        case Unavailable(retry_after=seconds):
+            due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
+            return Decision(purchase, "order.read_later", "PLATFORM §6.2", again(fact, due))
+        case Rejected(status=404) if fact.attempt <= len(policy.look_after):
+            due = later(moment, backoff(policy.look_after, fact.attempt))
+            return Decision(purchase, "order.not_listed_yet", "PLATFORM §6.2", again(fact, due))
+        case _:
+            return ignore(purchase, "order.unreadable", "PLATFORM §6.2", order=fact.command.order_id)
+
+
+def _settled(
+    purchase: Purchase, order: Order, fact: CommandEnded, moment: Moment, policy: Policy
+) -> Decision:
+    after_cancel = fact.key == purchase.awaiting and "/cancelled/" in fact.key
+    if after_cancel and order.state not in GONE:
+        waiting = end(purchase, State.REVIEW, Reason.STALE_ORDER, "order.processing")
+        seen = {"order": order.id, "state": order.state}
+        return Decision(
+            *(waiting, "order.cancel_refused", "I5"), evidence=seen, alert="stale_order"
+        )
+    return settle(purchase, order, moment, policy, rule="order.read")

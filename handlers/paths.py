@@ -1,0 +1,45 @@
+"""Values by dotted path, merges and digests of JSON objects. No rule of the domain is here."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.base import JsonObject
+
+
+def value_at(document: Mapping[str, Any], path: str) -> Any:
+    """The value at `shipTo.address.city`, or `None` where any part is missing."""
+    value: Any = document
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def nested(path: str, value: Any) -> JsonObject:
+    """`{"shipTo": {"name": value}}` for the path `shipTo.name`."""
+    first, _, rest = path.partition(".")
+    return {first: nested(rest, value) if rest else value}
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> JsonObject:
+    """`base` with `changes`: objects are merged, everything else is replaced."""
+    result = dict(base)
+    for name, value in changes.items():
+        known = result.get(name)
+        both = isinstance(known, Mapping) and isinstance(value, Mapping)
+        result[name] = merged(known, value) if both else value  # type: ignore[arg-type]  # checked
+    return result
+
+
+def contains(document: Any, part: Any) -> bool:
+    """Whether `document` has at least all that `part` has."""
+    if isinstance(document, Mapping) and isinstance(part, Mapping):
+        return all(contains(document.get(name), value) for name, value in part.items())
+    return bool(document == part)
+
+
+def digest(value: Any) -> str:
+    """A short fingerprint, so that personal data is compared without being kept."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,25 @@
+"""The merchant's choices, as the rules need them. Built from the settings at start."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Times and limits. The defaults are DESIGN's; tests and the demo shorten the times."""
+
+    live: bool = False
+    settle: timedelta = timedelta(seconds=120)
+    consent_window: timedelta = timedelta(minutes=30)
+    hold_deadline: timedelta = timedelta(days=7)
+    retry_deadline: timedelta = timedelta(days=1)
+    permit_life: timedelta = timedelta(seconds=10)
+    max_submissions: int = 5  # I9
+    max_repeats: int = 3  # of one submission without an answer (PLATFORM §4.4, step 5)
+    redirect_hosts: tuple[str, ...] = ()
+    loopback: bool = False  # the platform is a stand-in on this machine
+
+    # Seconds before the next look-up for an order, and before the next try at a busy platform.
+    look_after: tuple[float, ...] = (1, 2, 4, 8, 15, 30)
+    slow_look: timedelta = timedelta(minutes=10)
+    retry_after: tuple[float, ...] = (1, 2, 5, 10, 30, 60, 120)

@@ -1,0 +1,322 @@
+"""A checkout was read: what is true now, what is still to be done to it, and the gate."""
+
+from pydantic import ValidationError
+
+from handlers import orders, rejection, replacement, submission, unknown
+from handlers.completeness import known_repairs, located
+from handlers.decision import Decision, Moment, ignore
+from handlers.gate import Hold, Sight, evidence, examine
+from handlers.moves import again, backoff, change, end, hold, later, read, step, wake, with_current
+from handlers.paths import contains, digest, merged, value_at
+from handlers.policy import Policy
+from handlers.rejection import SESSION_FAULT
+from schemas.base import JsonObject
+from schemas.commands import AttachSource, ReadCheckout, UpdateCheckout
+from schemas.facts import CommandEnded
+from schemas.money import Money
+from schemas.platform import Checkout, Customer, Source
+from schemas.purchase import Condition, Fault, Purchase, Reason, State
+from schemas.requests import CREATE_ONLY
+from schemas.results import Reading, Rejected, Succeeded, Unavailable
+
+POLL = 30.0  # seconds between looks at a session that is in flight
+
+
+def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
+    """`read_checkout` was answered."""
+    assert isinstance(fact.command, ReadCheckout)
+    if fact.key != purchase.awaiting:
+        return ignore(purchase, "reading.superseded", "I1")
+    match fact.result:
+        case Succeeded(body=body):
+            return _on_reading(purchase, Reading.model_validate(body), moment, policy)
+        case Unavailable(retry_after=seconds):
+            return _read_later(purchase, fact, seconds, moment, policy)
+        case Rejected() as refused if rejection.leaves_open(refused):
+            return rejection.to_operator(purchase, refused)
+        case _:
+            waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
+            return Decision(waiting, "reading.refused", "PLATFORM §2.1", alert="reading_refused")
+
+
+def _read_later(
+    purchase: Purchase, fact: CommandEnded, seconds: float | None, moment: Moment, policy: Policy
+) -> Decision:
+    delay = seconds or backoff(policy.retry_after, fact.attempt)
+    commands = again(fact, later(moment, delay))
+    rule, seen = "reading.unavailable", {"retryAfter": delay}
+    if purchase.state is State.UNKNOWN:
+        return Decision(purchase, rule, "PLATFORM §1.5", commands, evidence=seen)
+    held, timers = hold(purchase, Reason.RETRY_SCHEDULED, moment, policy, message="order.checking")
+    return Decision(held, rule, "PLATFORM §1.5", (*timers, *commands), evidence=seen)
+
+
+def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Policy) -> Decision:
+    found = orders.parsed(reading.orders)
+    if decision := orders.adopt(purchase, found, moment, policy):
+        return decision
+    if purchase.current.condition is not Condition.OPEN:
+        return replacement.open_next(purchase, reading, moment, policy)
+    sight = _sight(reading)
+    if sight is None:
+        return _not_there(purchase, moment, policy)
+    if sight.checkout.live_mode is not None and sight.checkout.live_mode is not policy.live:
+        waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
+        return Decision(waiting, "reading.wrong_mode", "PLATFORM §1.1", alert="wrong_mode")
+    purchase = _noted(purchase, sight)
+    if purchase.state is State.UNKNOWN:
+        return _repeat(purchase, sight, moment, policy)
+    return _act(purchase, sight, moment, policy)
+
+
+def _sight(reading: Reading) -> Sight | None:
+    """The reading with its parts parsed; `None` if there is no such checkout, or half of one."""
+    try:
+        checkout = Checkout.model_validate(reading.checkout)
+        total = Money(amount=checkout.total_amount, currency=checkout.currency)  # type: ignore[arg-type]  # None is refused
+        source = Source.model_validate(reading.source) if reading.source else None
+        customer = Customer.model_validate(reading.customer) if reading.customer else None
+    except ValidationError:
+        return None
+    return Sight(reading.checkout or {}, checkout, total, source, customer)
+
+
+def _not_there(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
+    """No such checkout, and no order of it: once more after settling, then a person."""
+    rule, source = "reading.not_found", "PLATFORM §4.3"
+    if purchase.state is not State.UNKNOWN and purchase.reason is not Reason.RETRY_SCHEDULED:
+        held, timers = hold(purchase, Reason.RETRY_SCHEDULED, moment, policy)
+        held, commands = wake(held, "retry", moment.now + policy.settle)
+        return Decision(held, rule, source, (*timers, *commands))
+    waiting = end(purchase, State.REVIEW, Reason.CHECKOUT_NOT_FOUND, "order.checking")
+    return Decision(waiting, rule, source, alert="checkout_not_found")
+
+
+def _noted(purchase: Purchase, sight: Sight) -> Purchase:
+    """What the reading tells of the purchase; the first total counts as confirmed (I11)."""
+    own = sight.checkout.upstream_id
+    unnamed = purchase.upstream_id == purchase.id
+    purchase = with_current(purchase, session_id=sight.session.id)
+    return change(
+        purchase,
+        upstream_id=own if unnamed and own else purchase.upstream_id,
+        customer_id=sight.checkout.customer_id,
+        total=sight.total,
+        confirmed=purchase.confirmed or sight.total,
+        faults=_standing(purchase.faults, sight),
+    )
+
+
+def _standing(faults: tuple[Fault, ...], sight: Sight) -> tuple[Fault, ...]:
+    """Of what was refused, that which still has the same value (I4)."""
+    standing = []
+    for fault in faults:
+        fault = located(fault, sight.raw)
+        seen = digest(_value(fault, sight))
+        if fault.digest in (None, seen):
+            standing.append(fault.model_copy(update={"digest": seen}))
+    return tuple(standing)
+
+
+def _value(fault: Fault, sight: Sight) -> object:
+    if fault.path != SESSION_FAULT:
+        return value_at(sight.raw, fault.path)
+    primary, session = sight.checkout.primary_source, sight.session
+    return [session.state, session.amount_contributed, primary.id if primary else None]
+
+
+def _repeat(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:
+    """From `unknown` only the same submission again, if the gate lets it pass (I6)."""
+    held, passed = examine(purchase, sight, moment, policy)
+    if held is None:
+        return submission.submit(purchase, sight, passed, moment, policy)
+    seen = evidence(sight) | {"held": held.rule}
+    return unknown.wait(purchase, "unknown.gate_holds", moment, policy, evidence=seen)
+
+
+def _act(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:
+    """First what the shopper asked for, then the gate, then what we can mend ourselves."""
+    wanted = _missing_changes(purchase, sight)
+    if wanted and set(wanted) & CREATE_ONLY:
+        return replacement.supersede(purchase)
+    if wanted:
+        return update(purchase, wanted, sight, "reading.update", "PLATFORM §5.3")
+    purchase = change(purchase, wanted_changes={})
+    if purchase.wanted_source and not _attached(purchase.wanted_source, sight):
+        return attach(purchase, purchase.wanted_source)
+    purchase = change(purchase, wanted_source=None)
+    held, passed = examine(purchase, sight, moment, policy)
+    if held is None and purchase.submits == "service":
+        return submission.submit(purchase, sight, passed, moment, policy)
+    if held is None:
+        ready, commands = hold(purchase, Reason.READY, moment, policy)
+        ready = change(ready, awaiting=None)
+        return Decision(
+            *(ready, "gate.ready", "PLATFORM §3.2", commands),
+            evidence=evidence(sight),
+            alternatives=passed,
+        )
+    return _mend(purchase, held, sight) or _hold(purchase, held, passed, sight, moment, policy)
+
+
+def _missing_changes(purchase: Purchase, sight: Sight) -> JsonObject:
+    """The wanted changes that the checkout does not show yet."""
+    wanted = purchase.wanted_changes
+    return {k: v for k, v in wanted.items() if not contains(sight.raw.get(k), v)}
+
+
+def _attached(source_id: str, sight: Sight) -> bool:
+    return any(source.id == source_id for source in sight.checkout.payment.sources)
+
+
+def update(
+    purchase: Purchase, wanted: JsonObject, sight: Sight, rule: str, source: str
+) -> Decision:
+    """One bundled update; objects are sent whole, since how the platform merges is silent."""
+    whole = {
+        name: merged(sight.raw.get(name) or {}, value) if isinstance(value, dict) else value
+        for name, value in wanted.items()
+    }
+    command = UpdateCheckout(checkout_id=sight.checkout.id, changes=whole)
+    key = f"{purchase.id}/{len(purchase.chain)}/update/{digest(whole)}"
+    updating, commands = step(change(purchase, wanted_changes=wanted), command, key=key)
+    return Decision(updating, rule, source, commands, evidence={"fields": sorted(wanted)})
+
+
+def attach(purchase: Purchase, source_id: str) -> Decision:
+    """Attach the source that the shopper chose to the current session."""
+    command = AttachSource(checkout_id=purchase.current.checkout_id, source_id=source_id)
+    key = f"{purchase.id}/{len(purchase.chain)}/attach/{source_id}"
+    attaching, commands = step(purchase, command, key=key)
+    return Decision(attaching, "reading.attach", "PLATFORM §5.2", commands)
+
+
+def _mend(purchase: Purchase, held: Hold, sight: Sight) -> Decision | None:
+    """Mend by ourselves what we know for sure, once per field and checkout (PLATFORM §5.1)."""
+    mended = purchase.current.mended
+    fresh = tuple(fault for fault in held.faults if fault.path not in mended)
+    repairs = known_repairs(fresh, sight.raw, purchase.create_request, sight.customer)
+    if repairs:
+        paths = tuple(fault.path for fault in fresh)
+        purchase = with_current(purchase, mended=(*mended, *paths))
+        return update(purchase, repairs, sight, "reading.mend", held.source)
+    refused = held.rule == "gate.session_refused_before" and SESSION_FAULT not in mended
+    if refused and sight.source and sight.source.reusable:
+        purchase = with_current(purchase, mended=(*mended, SESSION_FAULT))
+        return attach(purchase, sight.source.id)
+    return None
+
+
+def _hold(
+    purchase: Purchase,
+    held: Hold,
+    passed: tuple[str, ...],
+    sight: Sight,
+    moment: Moment,
+    policy: Policy,
+) -> Decision:
+    """Hold, with what would release it; look again if something changed while we read."""
+    seen = evidence(sight) | dict(held.evidence)
+    if held.reason is Reason.CUSTOMER_DISABLED:
+        waiting = end(purchase, State.REVIEW, held.reason, held.message)
+        return Decision(
+            *(waiting, held.rule, held.source),
+            evidence=seen,
+            alternatives=passed,
+            alert="customer_disabled",
+        )
+    stale = purchase.stale
+    message = purchase.notice if held.message == "payment.required" else None
+    kept, commands = hold(
+        *(purchase, held.reason, moment, policy),
+        message=message or held.message,
+        next_action=held.next_action,
+    )
+    kept, more = _next_look(kept, held, moment, stale=stale)
+    return Decision(
+        *(kept, held.rule, held.source, (*commands, *more)), evidence=seen, alternatives=passed
+    )
+
+
+def _next_look(
+    purchase: Purchase, held: Hold, moment: Moment, *, stale: bool
+) -> tuple[Purchase, tuple]:  # type: ignore[type-arg]  # commands
+    if stale:
+        return read(purchase)
+    if held.reason is Reason.IN_FLIGHT:
+        return wake(purchase, "poll", later(moment, POLL))
+    return change(purchase, awaiting=None), ()
+
+
+def on_changed(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
+    """An update or an attachment has a result; the truth is in the next reading."""
+    if fact.key != purchase.awaiting:
+        return ignore(purchase, "change.superseded", "I7")
+    match fact.result:
+        case Unavailable(retry_after=seconds):
+            due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
+            return Decision(purchase, "change.later", "PLATFORM §1.5", again(fact, due))
+        case Rejected() as refused:
+            return _change_refused(purchase, fact, refused, moment, policy)
+        case Succeeded():
+            reading, commands = read(_changed(purchase, fact))
+            return Decision(reading, "change.read_back", "PLATFORM §3.3", commands)
+        case _:  # perhaps it was done: the reading tells, and repeating does no harm
+            due = later(moment, backoff((0, *policy.retry_after), fact.attempt))
+            reading, commands = read(purchase, due)
+            return Decision(reading, "change.outcome_unknown", "PLATFORM §3.3", commands)
+
+
+def _changed(purchase: Purchase, fact: CommandEnded) -> Purchase:
+    """The platform took it: it is no longer wanted, and part of any later clone."""
+    if isinstance(fact.command, AttachSource):
+        others = tuple(f for f in purchase.faults if f.path != SESSION_FAULT)
+        return change(purchase, wanted_source=None, faults=others)
+    request = purchase.create_request
+    if request is not None:
+        request = merged(request, purchase.wanted_changes)
+    return change(purchase, wanted_changes={}, create_request=request)
+
+
+def _change_refused(
+    purchase: Purchase, fact: CommandEnded, refused: Rejected, moment: Moment, policy: Policy
+) -> Decision:
+    """The platform does not take the source, or the corrected value: ask again."""
+    if rejection.leaves_open(refused):
+        return rejection.to_operator(purchase, refused)
+    seen = {"status": refused.status, "problems": [p.model_dump() for p in refused.problems]}
+    if isinstance(fact.command, AttachSource):
+        return _source_refused(purchase, seen, moment, policy)
+    faults = [f for p in refused.problems if (f := rejection.fault_of(p))]
+    purchase = change(purchase, wanted_changes={})
+    if not faults:
+        waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
+        return Decision(
+            *(waiting, "change.refused", "PLATFORM §4.3"), evidence=seen, alert="change_refused"
+        )
+    fields = [{"path": fault.path, "problem": fault.problem} for fault in faults]
+    held, commands = hold(
+        *(purchase, Reason.CORRECTION_REQUIRED, moment, policy),
+        message="checkout.correct",
+        next_action={"action": "correct_checkout", "fields": fields},
+    )
+    held = change(held, awaiting=None)
+    return Decision(held, "change.refused", "PLATFORM §4.3", commands, evidence=seen)
+
+
+def _source_refused(
+    purchase: Purchase, seen: JsonObject, moment: Moment, policy: Policy
+) -> Decision:
+    link = purchase.current
+    action = {
+        "action": "collect_payment",
+        "checkoutId": link.checkout_id,
+        "sessionId": link.session_id,
+    }
+    held, commands = hold(
+        *(purchase, Reason.PAYMENT_REQUIRED, moment, policy),
+        message="payment.choose_another",
+        next_action=action,
+    )
+    held = change(held, awaiting=None, wanted_source=None)
+    return Decision(held, "change.source_refused", "PLATFORM §3.3", commands, evidence=seen)

@@ -1,0 +1,142 @@
+"""Applying a definite rejection of `POST /orders` (I3, I4, I9; PLATFORM §4.2, §4.3)."""
+
+from handlers.decision import Decision, Moment
+from handlers.moves import change, check, end, enter, hold, with_condition, with_current
+from handlers.policy import Policy
+from handlers.tables import Action, Remedy, path, remedy
+from schemas.commands import Permit
+from schemas.purchase import Condition, Declined, Fault, Purchase, Reason, State
+from schemas.results import PlatformProblem, Rejected
+
+SESSION_FAULT = "payment.session"
+
+
+def leaves_open(rejection: Rejected) -> bool:
+    """Whether the same submission may be repeated unchanged once a person mended our side."""
+    return remedy(rejection).action is Action.OPERATOR
+
+
+def to_operator(purchase: Purchase, rejection: Rejected) -> Decision:
+    """Our key or client is at fault: a person, once; the checkout and the permit stay."""
+    row = remedy(rejection)
+    waiting = enter(purchase, State.REVIEW, Reason.CREDENTIALS, message="order.checking")
+    return Decision(
+        *(change(_noted(waiting, row), awaiting=None), row.rule, row.source),
+        evidence=_seen(rejection),
+        alert="credentials",
+    )
+
+
+def apply(
+    purchase: Purchase,
+    rejection: Rejected,
+    permit: Permit | None,
+    moment: Moment,
+    policy: Policy,
+) -> Decision:
+    """The platform said no, and no order exists: the one remedy of the table."""
+    row = remedy(rejection)
+    purchase = change(_noted(purchase, row), permit=None)
+    if rejection.status == 409:
+        purchase = _dead(purchase, permit, row)
+    decision = _remedied(purchase, rejection, row, moment, policy)
+    alert = decision.alert or (None if row.known else "unlisted_rejection")
+    return Decision(
+        *(decision.purchase, row.rule, row.source, decision.commands),
+        evidence=_seen(rejection) | {"remedy": row.action.value},
+        alternatives=tuple(action.value for action in Action if action is not row.action),
+        alert=alert,
+    )
+
+
+def _dead(purchase: Purchase, permit: Permit | None, row: Remedy) -> Purchase:
+    """The checkout is dead (I3) and its source declined, for good or once more (I9)."""
+    checkout_id = permit.checkout_id if permit else purchase.current.checkout_id
+    purchase = with_condition(purchase, checkout_id, Condition.DEAD)
+    if permit is None or permit.source_id is None:
+        return purchase
+    left = {entry.source_id: entry.again for entry in purchase.declined}
+    # A source that is not saved can't be chosen again anyway: it was used up by this charge.
+    allowed = min(left.get(permit.source_id, row.again), row.again if permit.reusable else 0)
+    others = tuple(e for e in purchase.declined if e.source_id != permit.source_id)
+    entry = Declined(source_id=permit.source_id, again=allowed)
+    return change(purchase, declined=(*others, entry), wanted_source=None)
+
+
+def _remedied(
+    purchase: Purchase, rejection: Rejected, row: Remedy, moment: Moment, policy: Policy
+) -> Decision:
+    if row.action is Action.END:
+        return Decision(end(purchase, State.LOST, Reason.FRAUD, row.message), "", "")
+    if purchase.cancel_requested:
+        return Decision(end(purchase, State.LOST, Reason.CANCELLED, "order.cancelled"), "", "")
+    if purchase.attempts >= policy.max_submissions:
+        return Decision(end(purchase, State.LOST, Reason.EXHAUSTED, "order.failed"), "", "")
+    purchase = _with_faults(purchase, rejection)
+    if row.action is Action.PERSON:
+        return Decision(end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking"), "", "")
+    if row.action is Action.REPLACE:
+        return _uncorrectable_here(purchase, row, moment, policy)
+    checked, commands = check(change(purchase, notice=row.message))
+    return Decision(checked, "", "", commands)
+
+
+def _uncorrectable_here(
+    purchase: Purchase, row: Remedy, moment: Moment, policy: Policy
+) -> Decision:
+    """Only the storefront knows the right items or prices: ask; the answer opens a new one."""
+    fields = [{"path": fault.path, "problem": fault.problem} for fault in purchase.faults]
+    action = {"action": "correct_checkout", "fields": fields}
+    held, commands = hold(
+        *(purchase, Reason.CORRECTION_REQUIRED, moment, policy),
+        message=row.message,
+        next_action=action,
+    )
+    return Decision(change(held, awaiting=None), "", "", commands)
+
+
+def _with_faults(purchase: Purchase, rejection: Rejected) -> Purchase:
+    """Note what was refused: it stands until a reading shows another value there (I4)."""
+    found = {fault.path: fault for fault in purchase.faults}
+    for problem in rejection.problems:
+        if fault := fault_of(problem):
+            found[fault.path] = fault
+    failed = tuple(f"{p.code or ''}/{p.parameter or ''}" for p in rejection.problems)
+    if rejection.status != 409:
+        purchase = with_current(purchase, failed=(*purchase.current.failed, *failed))
+    return change(purchase, faults=tuple(found.values()))
+
+
+def fault_of(problem: PlatformProblem) -> Fault | None:
+    """Where in the checkout a problem is, as a fault; `None` if it is nowhere in it."""
+    if problem.code == "order_submit_failed":
+        return Fault(path=SESSION_FAULT, problem="refused")
+    place = path(problem) or _create_only(problem.parameter)
+    if place is None:
+        return None
+    missing = (problem.code or "").startswith(("missing", "additional_information"))
+    return Fault(path=place, problem="missing" if missing else "invalid")
+
+
+def _create_only(parameter: str | None) -> str | None:
+    """`items` for `items`, `price` and `planId`; the others under their own names."""
+    if parameter in ("price", "planId"):
+        return "items"
+    root = (parameter or "").split(".")[0].split("[")[0]
+    return root if root in ("items", "discount", "taxInclusive", "disclosures") else None
+
+
+def _noted(purchase: Purchase, row: Remedy) -> Purchase:
+    """The last submission with the remedy; fraud reads like any other end (I8)."""
+    if not purchase.submissions:
+        return purchase
+    last = purchase.submissions[-1].model_copy(update={"remedy": row.action.value})
+    return change(purchase, submissions=(*purchase.submissions[:-1], last))
+
+
+def _seen(rejection: Rejected) -> dict[str, object]:
+    return {
+        "status": rejection.status,
+        "problems": [problem.model_dump() for problem in rejection.problems],
+        "requestId": rejection.request_id,
+    }

@@ -1,0 +1,238 @@
+"""Submitting under a permit, and what its answer means (I1, I6, I9; PLATFORM §4)."""
+
+from pydantic import ValidationError
+
+from handlers import orders, rejection, unknown
+from handlers.decision import Decision, Moment, ignore
+from handlers.gate import Sight, evidence
+from handlers.moves import backoff, change, check, end, enter, hold, later, step, wake
+from handlers.policy import Policy
+from schemas.commands import Permit, Submit
+from schemas.facts import CommandEnded
+from schemas.platform import Order
+from schemas.purchase import Declined, Purchase, Reason, State, Submission
+from schemas.results import (
+    Abandoned,
+    NeverSent,
+    OutcomeUnknown,
+    Rejected,
+    Succeeded,
+    Unavailable,
+)
+
+
+def submit(
+    purchase: Purchase, sight: Sight, passed: tuple[str, ...], moment: Moment, policy: Policy
+) -> Decision:
+    """The gate has passed: grant a permit and submit, within the budget of I9."""
+    number, attempt = _numbered(purchase, sight)
+    if number > policy.max_submissions:
+        spent = end(purchase, State.LOST, Reason.EXHAUSTED, "order.failed")
+        return Decision(spent, "submission.exhausted", "I9", evidence={"attempts": number - 1})
+    permit = _permit(purchase, sight, number, attempt, moment, policy)
+    entry = Submission(
+        number=number,
+        attempt=attempt,
+        checkout_id=permit.checkout_id,
+        source_id=permit.source_id,
+        at=moment.now,
+    )
+    granted = change(
+        enter(purchase, State.SUBMITTING, message="order.checking"),
+        permit=permit,
+        submissions=(*purchase.submissions, entry),
+        declined=_used(purchase.declined, permit.source_id),
+        repeats=purchase.repeats + (purchase.unsettled_since is not None),
+    )
+    key = f"{purchase.id}/{number}/submit/{attempt}"
+    granted, commands = step(granted, Submit(permit=permit), key=key)
+    return Decision(
+        *(granted, "gate.passed", "PLATFORM §3.2", commands),
+        evidence=evidence(sight) | {"number": number, "attempt": attempt},
+        alternatives=passed,
+    )
+
+
+def _numbered(purchase: Purchase, sight: Sight) -> tuple[int, int]:
+    """A new number, or the open permit's with its next attempt: repeats do not count (I9)."""
+    permit = purchase.permit
+    if permit is None or permit.checkout_id != sight.checkout.id:
+        return purchase.attempts + 1, 1
+    return permit.number, permit.attempt + 1
+
+
+def _permit(
+    purchase: Purchase, sight: Sight, number: int, attempt: int, moment: Moment, policy: Policy
+) -> Permit:
+    primary = sight.checkout.primary_source
+    return Permit(
+        number=number,
+        attempt=attempt,
+        checkout_id=sight.checkout.id,
+        source_id=primary.id if primary else None,
+        reusable=bool(sight.source and sight.source.reusable),
+        version=purchase.version + 1,
+        epoch=moment.epoch,
+        session_state=sight.session.state or "",
+        amount_remaining=sight.session.amount_remaining or 0.0,
+        total=sight.total,
+        granted_at=moment.now,
+        not_after=moment.at + policy.permit_life,
+    )
+
+
+def _used(declined: tuple[Declined, ...], source_id: str | None) -> tuple[Declined, ...]:
+    """One more use of a source that was declined before."""
+    return tuple(
+        entry.model_copy(update={"again": entry.again - 1})
+        if entry.source_id == source_id
+        else entry
+        for entry in declined
+    )
+
+
+def on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
+    """A submission has a result. Late answers count as much as those in time (I7)."""
+    assert isinstance(fact.command, Submit)
+    permit, result = fact.command.permit, fact.result
+    awaited = fact.key == purchase.awaiting
+    if isinstance(result, NeverSent):
+        return _never_sent(purchase, permit, moment, awaited=awaited)
+    purchase = _recorded(purchase, permit, fact, moment)
+    match result:
+        case Succeeded():
+            return _placed(purchase, result, permit, moment, policy)
+        case OutcomeUnknown() | Abandoned():
+            sent_by = result.sent_by if isinstance(result, Abandoned) else moment.at
+            return unknown.begin(purchase, sent_by, moment, evidence=_seen(result))
+        case Unavailable():
+            return _busy(purchase, result, permit, moment, policy, awaited=awaited)
+        case Rejected():
+            return _rejected(purchase, result, permit, moment, policy, awaited=awaited)
+
+
+def _recorded(
+    purchase: Purchase, permit: Permit, fact: CommandEnded, moment: Moment
+) -> Purchase:
+    """The purchase with the answer in its list of submissions."""
+    result = fact.result
+    answer = {
+        "answered": moment.at,
+        "outcome": result.outcome,
+        "status": getattr(result, "status", None),
+        "problems": getattr(result, "problems", ()),
+        "request_id": getattr(result, "request_id", None),
+    }
+    entries = tuple(
+        entry.model_copy(update=answer)
+        if (entry.number, entry.attempt) == (permit.number, permit.attempt)
+        and entry.outcome in (None, "abandoned")
+        else entry
+        for entry in purchase.submissions
+    )
+    return change(purchase, submissions=entries)
+
+
+def _never_sent(
+    purchase: Purchase, permit: Permit, moment: Moment, *, awaited: bool
+) -> Decision:
+    """The permit was void before anything was sent: look at the checkout again."""
+    kept = tuple(
+        entry
+        for entry in purchase.submissions
+        if (entry.number, entry.attempt) != (permit.number, permit.attempt)
+    )
+    purchase = change(purchase, submissions=kept)
+    if not awaited:
+        return ignore(purchase, "submission.never_sent", "I1")
+    if purchase.unsettled_since:
+        return unknown.look(purchase, "submission.never_sent", moment)
+    if purchase.cancel_requested:
+        return cancelled(purchase, "submission.cancelled_before_sending")
+    checked, commands = check(purchase)
+    return Decision(checked, "submission.permit_void", "I1", commands)
+
+
+def _placed(
+    purchase: Purchase, result: Succeeded, permit: Permit, moment: Moment, policy: Policy
+) -> Decision:
+    try:
+        order = Order.model_validate(result.body)
+    except ValidationError:
+        return unknown.begin(purchase, moment.at, moment, evidence={"unreadable": True})
+    if order.checkout_id is None:
+        order = order.model_copy(update={"checkout_id": permit.checkout_id})
+    return orders.settle(purchase, order, moment, policy, rule="submission.created")
+
+
+def _busy(
+    purchase: Purchase,
+    result: Unavailable,
+    permit: Permit,
+    moment: Moment,
+    policy: Policy,
+    *,
+    awaited: bool,
+) -> Decision:
+    """Not processed (PLATFORM §1.5): the same checkout again, unchanged, through the gate."""
+    seen = {"retryAfter": result.retry_after, "status": result.status}
+    if not awaited:
+        return ignore(purchase, "submission.not_processed", "PLATFORM §4.3", **seen)
+    if purchase.unsettled_since:
+        return unknown.look(purchase, "submission.not_processed", moment)
+    if purchase.cancel_requested:
+        return cancelled(purchase, "submission.cancelled_unprocessed")
+    delay = result.retry_after or backoff(policy.retry_after, permit.attempt)
+    return retry_later(purchase, delay, "submission.not_processed", moment, policy, seen)
+
+
+def retry_later(
+    purchase: Purchase,
+    delay: float,
+    rule: str,
+    moment: Moment,
+    policy: Policy,
+    seen: dict[str, object],
+) -> Decision:
+    """Hold until the platform takes it again, then read and pass the gate again."""
+    held, timers = hold(
+        purchase, Reason.RETRY_SCHEDULED, moment, policy, message="order.checking"
+    )
+    held, waking = wake(held, "retry", later(moment, delay))
+    return Decision(held, rule, "PLATFORM §4.3", (*timers, *waking), evidence=seen)
+
+
+def _rejected(
+    purchase: Purchase,
+    result: Rejected,
+    permit: Permit,
+    moment: Moment,
+    policy: Policy,
+    *,
+    awaited: bool,
+) -> Decision:
+    """A definite no. After an unknown outcome it still needs the proof that no order exists."""
+    if awaited and rejection.leaves_open(result):
+        return rejection.to_operator(purchase, result)
+    if purchase.unsettled_since:
+        proving = change(purchase, verdict=purchase.verdict or result)
+        return unknown.look(proving, "submission.rejected_after_unknown", moment)
+    if not awaited:
+        return ignore(purchase, "submission.late_rejection", "I7", **_seen(result))
+    return rejection.apply(purchase, result, permit, moment, policy)
+
+
+def cancelled(purchase: Purchase, rule: str) -> Decision:
+    """The shopper cancelled, and no order can exist."""
+    lost = end(purchase, State.LOST, Reason.CANCELLED, "order.cancelled")
+    return Decision(lost, rule, "DESIGN, cancel")
+
+
+def _seen(result: Rejected | OutcomeUnknown | Abandoned) -> dict[str, object]:
+    if isinstance(result, Abandoned):
+        return {"abandoned": True}
+    return {
+        "status": result.status,
+        "problems": [problem.model_dump() for problem in result.problems],
+        "requestId": result.request_id,
+    }
