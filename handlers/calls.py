@@ -132,9 +132,7 @@ def _checked(purchase: Purchase, rule: str, source: str) -> Decision:
     return Decision(checked, rule, source, commands)
 
 
-def on_source(
-    purchase: Purchase, fact: SourceChosen, moment: Moment, policy: Policy
-) -> Decision:
+def on_source(purchase: Purchase, fact: SourceChosen, moment: Moment, policy: Policy) -> Decision:
     """The shopper chose a source: attach it and pass the gate, unless it was declined for good."""
     if refused := refusal(purchase, fact):
         return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
@@ -188,16 +186,16 @@ def _covers(changes: dict[str, object], fault: Fault) -> bool:
         return any(value_at(changes, f"{party}.{path}") for party in ("shipTo", "billTo"))
     root = path.split(".")[0]
     value = changes.get(root)
-    return value is not None and (not isinstance(value, dict) or value_at(changes, path) is not None)
+    return value is not None and (
+        not isinstance(value, dict) or value_at(changes, path) is not None
+    )
 
 
 def on_confirmed(purchase: Purchase, fact: TotalConfirmed, moment: Moment) -> Decision:
     """The shopper agreed to the total as it is now (I11)."""
     if refused := refusal(purchase, fact):
         return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
-    return _checked(
-        _confirmed(purchase, fact.request.total, moment), "call.confirmed", "I11"
-    )
+    return _checked(_confirmed(purchase, fact.request.total, moment), "call.confirmed", "I11")
 
 
 def on_cancel(purchase: Purchase, fact: CancelRequested) -> Decision:
@@ -263,5 +261,3 @@ def recheck(purchase: Purchase, rule: str, source: str) -> Decision:
         return Decision(change(purchase, stale=True), rule, source)
     reading, commands = read(purchase)
     return Decision(reading, rule, source, commands)
-
-

@@ -13,7 +13,9 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 FIVE_DIGITS = re.compile(r"[0-9]{5}")
 POSTAL_CODES = {
     "US": re.compile(r"[0-9]{5}(?:[- ]?[0-9]{4})?"),
-    "CA": re.compile(r"[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z] ?[0-9][ABCEGHJ-NPRSTV-Z][0-9]", re.I),
+    "CA": re.compile(
+        r"[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z] ?[0-9][ABCEGHJ-NPRSTV-Z][0-9]", re.I
+    ),
     "GB": re.compile(
         r"GIR ?0AA|(?:[A-Z][0-9]{1,2}|[A-Z][A-HJ-Y][0-9]{1,2}|[A-Z][0-9][A-Z]|"
         r"[A-Z][A-HJ-Y][0-9][A-Z]) ?[0-9][A-Z]{2}",

@@ -116,9 +116,7 @@ def _on_deadline(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decisi
     return Decision(lost, "timer.deadline", "DESIGN, settings", evidence={"due": due.isoformat()})
 
 
-def _on_ended(
-    purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy
-) -> Decision:
+def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
     match fact.command:
         case ReadCheckout():
             return reading.on_read(purchase, fact, moment, policy)

@@ -78,9 +78,7 @@ def step(
     return moved, (Planned(key=key, command=command, due=due),)
 
 
-def read(
-    purchase: Purchase, due: datetime | None = None
-) -> tuple[Purchase, tuple[Planned, ...]]:
+def read(purchase: Purchase, due: datetime | None = None) -> tuple[Purchase, tuple[Planned, ...]]:
     """Read the current checkout together with the orders of the whole chain (I1, I3)."""
     return step(
         purchase,

@@ -81,9 +81,7 @@ def _stranger(purchase: Purchase, strangers: list[Order]) -> Decision:
     """Somebody else's live order under our upstream id: a second one would be a duplicate."""
     waiting = end(purchase, State.REVIEW, Reason.DUPLICATE_ORDER, "order.checking")
     seen = {"orders": [order.id for order in strangers]}
-    return Decision(
-        *(waiting, "order.stranger", "I5"), evidence=seen, alert="duplicate_order"
-    )
+    return Decision(*(waiting, "order.stranger", "I5"), evidence=seen, alert="duplicate_order")
 
 
 def settle(
@@ -279,7 +277,9 @@ def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Poli
             due = later(moment, backoff(policy.look_after, fact.attempt))
             return Decision(purchase, "order.not_listed_yet", "PLATFORM §6.2", again(fact, due))
         case _:
-            return ignore(purchase, "order.unreadable", "PLATFORM §6.2", order=fact.command.order_id)
+            return ignore(
+                purchase, "order.unreadable", "PLATFORM §6.2", order=fact.command.order_id
+            )
 
 
 def _settled(

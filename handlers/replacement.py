@@ -104,8 +104,8 @@ def _joined(
         return _find(purchase, mark(purchase))
     session = checkout.payment.session
     link = Link(checkout_id=checkout.id, session_id=session.id if session else None)
-    opened = isinstance(fact.command, OpenCheckout)
-    request = fact.command.request if opened else purchase.create_request
+    command = fact.command
+    request = command.request if isinstance(command, OpenCheckout) else purchase.create_request
     joined = change(
         purchase, chain=(*purchase.chain, link), wanted_changes={}, create_request=request
     )

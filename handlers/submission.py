@@ -1,5 +1,7 @@
 """Submitting under a permit, and what its answer means (I1, I6, I9; PLATFORM §4)."""
 
+from collections.abc import Mapping
+
 from pydantic import ValidationError
 
 from handlers import orders, rejection, unknown
@@ -111,9 +113,7 @@ def on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Pol
             return _rejected(purchase, result, permit, moment, policy, awaited=awaited)
 
 
-def _recorded(
-    purchase: Purchase, permit: Permit, fact: CommandEnded, moment: Moment
-) -> Purchase:
+def _recorded(purchase: Purchase, permit: Permit, fact: CommandEnded, moment: Moment) -> Purchase:
     """The purchase with the answer in its list of submissions."""
     result = fact.result
     answer = {
@@ -133,9 +133,7 @@ def _recorded(
     return change(purchase, submissions=entries)
 
 
-def _never_sent(
-    purchase: Purchase, permit: Permit, moment: Moment, *, awaited: bool
-) -> Decision:
+def _never_sent(purchase: Purchase, permit: Permit, moment: Moment, *, awaited: bool) -> Decision:
     """The permit was void before anything was sent: look at the checkout again."""
     kept = tuple(
         entry
@@ -192,12 +190,10 @@ def retry_later(
     rule: str,
     moment: Moment,
     policy: Policy,
-    seen: dict[str, object],
+    seen: Mapping[str, object],
 ) -> Decision:
     """Hold until the platform takes it again, then read and pass the gate again."""
-    held, timers = hold(
-        purchase, Reason.RETRY_SCHEDULED, moment, policy, message="order.checking"
-    )
+    held, timers = hold(purchase, Reason.RETRY_SCHEDULED, moment, policy, message="order.checking")
     held, waking = wake(held, "retry", later(moment, delay))
     return Decision(held, rule, "PLATFORM §4.3", (*timers, *waking), evidence=seen)
 

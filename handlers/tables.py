@@ -48,9 +48,7 @@ DECLINED_STEP_UP = Remedy(
     message="payment.confirm_with_bank",
     again=1,
 )
-CHARGE_FAILED = Remedy(
-    Action.NEW_CHECKOUT, "rejection.charge_failed", "PLATFORM §4.2", again=1
-)
+CHARGE_FAILED = Remedy(Action.NEW_CHECKOUT, "rejection.charge_failed", "PLATFORM §4.2", again=1)
 SOURCE_UNUSABLE = Remedy(
     *(Action.NEW_CHECKOUT, "rejection.source_unusable", "PLATFORM §4.2"),
     message="payment.choose_another",
