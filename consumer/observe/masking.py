@@ -19,9 +19,11 @@ _CREDENTIAL = re.compile(
     r"\b(?:sk|pk)_[A-Za-z0-9_]{4,}|\bwhsec_[A-Za-z0-9+/=]+|\b(?:bearer|basic)\s+[\w.~+/=-]{4,}",
     re.IGNORECASE,
 )
+_FRAUD = re.compile(r"[\w.-]*fraud[\w.-]*", re.IGNORECASE)
 _EMAIL = re.compile(r"[\w.+%'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 
-# Names in lower case without - and _. What is said about a failure is the platform's own words.
+# Names in lower case without - and _. `error` and `message` are where the platform's own words
+# about a failure would end up; what we say ourselves is in `event` and `reason`.
 _SECRET_NAMES = frozenset(
     """
     authorization clientsecret apikey key platformkey secret secrets signature token tokens
@@ -32,8 +34,8 @@ _PERSONAL_NAMES = frozenset(
     """
     address billto body browserip city createrequest declinecode document email error errors
     failurecode failuremessage firstname forwarded ip lastname line1 line2 message name
-    organization owner phone phonenumber postalcode remoteip shipfrom shipto shipping state_code
-    taxidentifiers username
+    organization owner phone phonenumber postalcode remoteip shipfrom shipto shipping taxidentifiers
+    username
     """.split()
 )
 _CODE_NAMES = frozenset({"code", "cancelreason", "fraudstate", "parameter"})
@@ -52,9 +54,10 @@ def hidden_in_logs(name: str) -> bool:
 
 
 def masked_text(text: str) -> str:
-    """The text without client secrets, credentials and e-mail addresses."""
-    text = CLIENT_SECRET.sub(MASK, text)
-    return _EMAIL.sub(MASK, _CREDENTIAL.sub(MASK, text))
+    """The text without client secrets, credentials, e-mail addresses and fraud words."""
+    for pattern in (CLIENT_SECRET, _CREDENTIAL, _EMAIL, _FRAUD):
+        text = pattern.sub(MASK, text)
+    return text
 
 
 def masked(value: Any, depth: int = 0) -> Any:
