@@ -1,0 +1,55 @@
+"""`python -m deploy.sandbox`: the stand-in platform for local runs."""
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Sequence
+
+from .server import Options, running
+
+
+def options_of(arguments: Sequence[str] | None = None) -> Options:
+    parser = argparse.ArgumentParser(prog="sandbox", description="A stand-in platform.")
+    add = parser.add_argument
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=9090, help="0 takes any free port")
+    add("--key", action="append", dest="keys", help="a secret key; sk_test_… is test mode")
+    add("--webhook-url", default="http://127.0.0.1:8080/webhooks/digital-river")
+    add("--webhook-secret", default="whsec_sandbox", help="NEW[,OLD]")
+    add("--webhook-types", default="*", help="comma-separated, wildcards allowed")
+    add("--basic", help="user:password for the webhook")
+    add("--speed", type=float, default=1.0, help="divides retry, review and settlement delays")
+    add("--seed", type=int, default=0)
+    add("--rate", type=float, help="requests a second for every key")
+    found = parser.parse_args(arguments)
+    if found.speed <= 0:
+        parser.error("--speed must be above zero")
+    user, colon, password = (found.basic or "").partition(":")
+    if found.basic and not colon:
+        parser.error("--basic must be user:password")
+    return Options(
+        host=found.host,
+        port=found.port,
+        keys=tuple(found.keys or ["sk_test_sandbox"]),
+        webhook_url=found.webhook_url or None,
+        webhook_secrets=tuple(found.webhook_secret.split(",")),
+        webhook_types=tuple(found.webhook_types.split(",")),
+        basic=(user, password) if found.basic else None,
+        speed=found.speed,
+        seed=found.seed,
+        rate=found.rate,
+    )
+
+
+async def main(options: Options) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with running(options) as sandbox:
+        print(f"sandbox listening on {sandbox.url}", flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(options_of()))

@@ -1,0 +1,169 @@
+"""Control calls for tests and demos, and the browser's: JSON over loopback, without a key."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from . import browser, checkouts, customers, orders, settlement, sources, webhooks
+from .errors import Refusal, missing, not_found
+from .fields import parse
+from .model import Json
+from .page import page
+from .sender import Sender
+from .world import World, encoded
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(slots=True)
+class Control:
+    world: World
+    sender: Sender
+
+    def routes(self) -> list[Route]:
+        table: list[tuple[str, str, Callable[[Request, Json], tuple[int, Any]]]] = [
+            ("GET", "/_sandbox/ledger", self.ledger),
+            ("GET", "/_sandbox/faults", self.faults),
+            ("POST", "/_sandbox/faults", self.change_faults),
+            ("DELETE", "/_sandbox/faults", self.clear_faults),
+            ("GET", "/_sandbox/settings", self.settings),
+            ("POST", "/_sandbox/settings", self.change_settings),
+            ("POST", "/_sandbox/orders/{id}/settle", self.settle),
+            ("POST", "/_sandbox/sources/{id}", self.source),
+            ("POST", "/_sandbox/customers/{id}", self.customer),
+            ("POST", "/_sandbox/checkouts/{id}/session", self.session),
+            ("POST", "/_sandbox/events", self.emit),
+            ("POST", "/_sandbox/events/{id}/redeliver", self.redeliver),
+            ("GET", "/_sandbox/webhooks", self.webhooks),
+            ("POST", "/_sandbox/webhooks/{id}", self.webhook),
+            ("POST", "/_sandbox/reset", self.reset),
+            ("POST", "/_browser/sources", self.create_source),
+            ("POST", "/_browser/authenticate", self.authenticate),
+        ]
+        found = [Route(path, self._json(call), methods=[method]) for method, path, call in table]
+        flush = Route("/_sandbox/webhooks/flush", self.flush, methods=["POST"])
+        return [flush, *found, Route("/", self.index, methods=["GET"])]
+
+    def _json(self, call: Callable[[Request, Json], tuple[int, Any]]) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            try:
+                status, shown = call(request, parse(await request.body()))
+            except Refusal as refusal:
+                status, shown = refusal.status, refusal.body
+            return Response(encoded(shown), status, media_type="application/json")
+
+        return endpoint
+
+    def ledger_view(self) -> Json:
+        return self.world.ledger.view(
+            [orders.ledger_entry(order) for order in self.world.orders.values()]
+        )
+
+    def ledger(self, request: Request, body: Json) -> tuple[int, Any]:
+        return 200, self.ledger_view()
+
+    async def index(self, request: Request) -> Response:
+        return HTMLResponse(page(self.ledger_view()))
+
+    def faults(self, request: Request, body: Json) -> tuple[int, Any]:
+        return 200, self.world.faults.view()
+
+    def change_faults(self, request: Request, body: Json) -> tuple[int, Any]:
+        self.world.faults.change(body)
+        return 200, self.world.faults.view()
+
+    def clear_faults(self, request: Request, body: Json) -> tuple[int, Any]:
+        self.world.faults.clear()
+        return 200, self.world.faults.view()
+
+    def settings(self, request: Request, body: Json) -> tuple[int, Any]:
+        return 200, self.world.settings.view()
+
+    def change_settings(self, request: Request, body: Json) -> tuple[int, Any]:
+        self.world.settings.change(body)
+        return 200, self.world.settings.view()
+
+    def settle(self, request: Request, body: Json) -> tuple[int, Any]:
+        order = self.world.orders.get(request.path_params["id"])
+        if order is None:
+            raise not_found("id", "No such order.")
+        settlement.settle(self.world, order, body.get("state", ""), body.get("cancelReason"))
+        return 200, orders.view(self.world, order)
+
+    def source(self, request: Request, body: Json) -> tuple[int, Any]:
+        """Sets a source's state, as a provider does: `{"state": "chargeable"}`."""
+        source = self.world.sources.get(request.path_params["id"])
+        if source is None:
+            raise not_found("id", "No such source.")
+        source.state = body.get("state", source.state)
+        if source.state == "chargeable":
+            self.world.emit("source.chargeable", source.live, sources.view(source))
+        return 200, sources.view(source)
+
+    def customer(self, request: Request, body: Json) -> tuple[int, Any]:
+        customer = self.world.customers.get(request.path_params["id"])
+        if customer is None:
+            raise not_found("id", "No such customer.")
+        return 200, customers.view(self.world, customers.update(self.world, customer, body))
+
+    def session(self, request: Request, body: Json) -> tuple[int, Any]:
+        """Forces a session's state, or with null lets it follow the rules again."""
+        checkout = self.world.checkouts.get(request.path_params["id"])
+        if checkout is None:
+            raise not_found("id", "No such checkout.")
+        before = checkouts.view(self.world, checkout)
+        checkout.session.forced = body.get("state")
+        checkouts.touch(self.world, checkout, before)
+        return 200, checkouts.view(self.world, checkout)
+
+    def emit(self, request: Request, body: Json) -> tuple[int, Any]:
+        """Any event: `{"type": "order.dispute", "object": {…}, "liveMode": false}`."""
+        if "type" not in body or "object" not in body:
+            raise missing("type" if "type" not in body else "object")
+        live = bool(body.get("liveMode"))
+        return 201, self.world.emit(str(body["type"]), live, body["object"]).body
+
+    def redeliver(self, request: Request, body: Json) -> tuple[int, Any]:
+        event = self.world.events.get(request.path_params["id"])
+        if event is None:
+            raise not_found("id", "No such event.")
+        hooks = [
+            hook
+            for hook in self.world.webhooks.values()
+            if hook.enabled and hook.live == event.live and hook.wants(event.type)
+        ]
+        for hook in hooks:
+            self.sender.send(hook, event)
+        return 202, {"deliveries": len(hooks)}
+
+    def webhooks(self, request: Request, body: Json) -> tuple[int, Any]:
+        return 200, [webhooks.view(hook) for hook in self.world.webhooks.values()]
+
+    def webhook(self, request: Request, body: Json) -> tuple[int, Any]:
+        """Sets what no call of the platform can: `{"secrets": ["new", "old"]}`."""
+        hook = self.world.webhooks.get(request.path_params["id"])
+        if hook is None:
+            raise not_found("id", "No such webhook.")
+        secrets = body.pop("secrets", None)
+        if secrets:
+            hook.secrets = [str(one) for one in secrets]
+        return 200, webhooks.view(webhooks.update(self.world, hook, body))
+
+    async def flush(self, request: Request) -> Response:
+        attempted = await self.sender.flush()
+        return Response(encoded({"attempted": attempted}), media_type="application/json")
+
+    def reset(self, request: Request, body: Json) -> tuple[int, Any]:
+        self.sender.forget()
+        self.world.forget_everything()
+        return 200, {}
+
+    def create_source(self, request: Request, body: Json) -> tuple[int, Any]:
+        return 201, sources.view(browser.create_source(self.world, body))
+
+    def authenticate(self, request: Request, body: Json) -> tuple[int, Any]:
+        return 200, browser.authenticate(self.world, body)

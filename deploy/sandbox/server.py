@@ -1,0 +1,107 @@
+"""Runs the sandbox, as a process of its own or inside a test."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import uvicorn
+
+from . import webhooks
+from .app import build
+from .clock import Clock
+from .control import Control
+from .edge import Edge
+from .limiter import is_live
+from .model import Json
+from .sender import Sender
+from .world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`rate`: requests a second for every key, instead of the documented 25 and 250."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    keys: tuple[str, ...] = ("sk_test_sandbox",)
+    webhook_url: str | None = None
+    webhook_secrets: tuple[str, ...] = ("whsec_sandbox",)
+    webhook_types: tuple[str, ...] = ("*",)
+    basic: tuple[str, str] | None = None
+    speed: float = 1.0
+    seed: int = 0
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A running sandbox: where it listens, and direct access to what it holds."""
+
+    url: str
+    world: World
+    sender: Sender
+    edge: Edge
+
+    @property
+    def ledger(self) -> Json:
+        """The same document as `GET /_sandbox/ledger`."""
+        return Control(self.world, self.sender).ledger_view()
+
+
+class Server(uvicorn.Server):
+    """Leaves the process's signals alone, since it may run inside a test."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def world_of(options: Options) -> World:
+    world = World(Clock(options.speed), options.seed, options.rate, keys=options.keys)
+    if options.webhook_url is not None:
+        for live in sorted({is_live(key) for key in options.keys}):
+            add_webhook(world, options, options.webhook_url, live)
+    return world
+
+
+def add_webhook(world: World, options: Options, url: str, live: bool) -> None:
+    body: Json = {"types": list(options.webhook_types), "address": url}
+    if options.basic is not None:
+        user, password = options.basic
+        body["authentication"] = {"userName": user, "password": password}
+    webhooks.create(world, live, body, list(options.webhook_secrets))
+
+
+@contextlib.asynccontextmanager
+async def running(options: Options | None = None) -> AsyncIterator[Sandbox]:
+    """A sandbox on its own socket, until the block ends. Port 0 takes any free one."""
+    options = options or Options()
+    with socket.create_server((options.host, options.port), backlog=1024) as listener:
+        # asyncio sets this only on sockets that it made itself; without it answers take 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        host, port = listener.getsockname()[:2]
+        world = world_of(options)
+        world.url = f"http://{host}:{port}"
+        sender = Sender(world)
+        world.deliver, world.later = sender.deliver, sender.at
+        app, edge = build(world, sender)
+        config = uvicorn.Config(
+            app, lifespan="off", access_log=False, log_config=None, ws="none",
+            proxy_headers=False, server_header=False, date_header=False,
+            timeout_keep_alive=75, timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        server = Server(config)
+        sending = asyncio.create_task(sender.run())
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            # The socket listens already: a client that is faster than the server just waits.
+            yield Sandbox(world.url, world, sender, edge)
+        finally:
+            world.clock.closing.set()
+            server.should_exit = True
+            sending.cancel()
+            for task in edge.late:
+                task.cancel()
+            await asyncio.gather(serving, sending, *edge.late, return_exceptions=True)
