@@ -15,10 +15,9 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """A known purchase: 200. `tell` says whether the call is a fact for it."""
+    """A known purchase: 200."""
 
     purchase: Purchase
-    tell: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def admit(
         case State.HELD:
             return Join(by_upstream)
         case State.ACCEPTED:
-            return Continue(by_upstream, tell=False)
+            return Continue(by_upstream)
         case State.LOST:
             return Begin(successor_to=by_upstream)
         case state:

@@ -32,9 +32,7 @@ class Pending:
 
 def sqlite_engine(url: str, busy_seconds: float = 1.0) -> Engine:
     """An engine whose transactions are `BEGIN IMMEDIATE` on WAL with synchronous=FULL."""
-    engine = create_engine(
-        url, connect_args={"check_same_thread": False, "timeout": busy_seconds}
-    )
+    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": busy_seconds})
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:

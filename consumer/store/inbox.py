@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from consumer.store.tables import inbox, waiting
@@ -14,6 +14,7 @@ from schemas.facts import Origin
 
 Status = Literal["new", "parked", "routed", "done", "ignored", "dead"]
 Transport = Literal["webhook", "api", "internal", "cli"]
+REDRIVEN = "redriven"  # such a fact counts as fresh, however old it is
 Key = tuple[str, str]  # kind (checkout, order, session, upstream) and value
 
 
@@ -194,7 +195,9 @@ def redrive(connection: Connection, seq: int) -> bool:
     again = (
         update(inbox)
         .where(inbox.c.seq == seq, inbox.c.status == "dead")
-        .values(status="new", reason="redriven")
+        .values(
+            status=case((inbox.c.purchase_id.is_(None), "new"), else_="routed"), reason=REDRIVEN
+        )
     )
     return connection.execute(again).rowcount == 1
 

@@ -64,6 +64,4 @@ def release(connection: Connection, lease: Lease, now: datetime) -> None:
 
 def end_all(connection: Connection, now: datetime) -> int:
     """End the leases of dead processes. Only for a store that one process has to itself."""
-    return connection.execute(
-        update(leases).where(leases.c.until > now).values(until=now)
-    ).rowcount
+    return connection.execute(update(leases).where(leases.c.until > now).values(until=now)).rowcount

@@ -85,9 +85,7 @@ def settle(
     """Record an attempt: `sent`, `waiting` until `due`, or `dead` with its reason."""
     connection.execute(
         update(deliveries)
-        .where(
-            deliveries.c.outcome_id == delivery.outcome_id, deliveries.c.sink == delivery.sink
-        )
+        .where(deliveries.c.outcome_id == delivery.outcome_id, deliveries.c.sink == delivery.sink)
         .values(status=status, attempts=delivery.attempts + 1, due=due, reason=reason)
     )
 

@@ -24,9 +24,7 @@ def new_id(now: datetime) -> str:
 
 def load(connection: Connection, purchase_id: str) -> Purchase | None:
     """The purchase, or `None`."""
-    document = connection.scalar(
-        select(purchases.c.document).where(purchases.c.id == purchase_id)
-    )
+    document = connection.scalar(select(purchases.c.document).where(purchases.c.id == purchase_id))
     return Purchase.model_validate_json(document) if document else None
 
 

@@ -1,0 +1,100 @@
+"""Taking on a checkout: the chain rules, and the keys that they claim, in one transaction."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert
+
+from consumer.store import inbox, purchases
+from consumer.store.inbox import Delivery, Transport
+from consumer.store.tables import keys
+from handlers import chain
+from schemas.facts import Origin, PurchaseRequested
+from schemas.purchase import Link, Purchase
+from schemas.requests import PurchaseRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The purchase that a request is about; `status` is what the API answers: 202 or 200."""
+
+    purchase: Purchase
+    status: int
+
+    @property
+    def created(self) -> bool:
+        """Whether the request began something."""
+        return self.status == 202
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A conflict (409), and the purchases that it is with."""
+
+    detail: str
+    purchases: tuple[Purchase, ...]
+
+
+def admit(
+    connection: Connection,
+    request: PurchaseRequest,
+    *,
+    origin: Origin,
+    fact_id: str,
+    transport: Transport,
+    now: datetime,
+) -> Admitted | Refused:
+    """Find or begin the purchase and append the request to its facts."""
+    verdict = place(connection, request, now)
+    if isinstance(verdict, Refused):
+        return verdict
+    fact = PurchaseRequested(request=request)
+    body = fact.model_dump_json(by_alias=True).encode()
+    delivery = Delivery(
+        origin, fact_id, fact.kind, transport, body, purchase_id=verdict.purchase.id
+    )
+    inbox.append(connection, [delivery], now)
+    return verdict
+
+
+def place(connection: Connection, request: PurchaseRequest, now: datetime) -> Admitted | Refused:
+    """Find or begin the purchase and claim its keys, without a fact."""
+    owner = _owner(connection, "checkout", request.checkout_id)
+    namesake = _owner(connection, "upstream", request.upstream_id) if request.upstream_id else None
+    match chain.admit(request, owner, namesake):
+        case chain.Conflict(detail=detail, purchases=involved):
+            return Refused(detail, involved)
+        case chain.Continue(purchase=purchase):
+            return Admitted(purchase, 200)
+        case chain.Join(purchase=purchase):
+            key = {"kind": "checkout", "value": request.checkout_id}
+            connection.execute(insert(keys).values(**key, purchase_id=purchase.id))
+            return Admitted(purchase, 202)
+        case chain.Begin(successor_to=lost):
+            purchase = _begun(request, now)
+            if lost:
+                purchases.hand_over(connection, ("upstream", lost.upstream_id), purchase.id)
+            purchases.insert_new(connection, purchase)
+            return Admitted(purchase, 202)
+
+
+def _owner(connection: Connection, kind: str, value: str) -> Purchase | None:
+    owner = purchases.owner_of(connection, (kind, value))
+    return purchases.load(connection, owner) if owner else None
+
+
+def _begun(request: PurchaseRequest, now: datetime) -> Purchase:
+    id = purchases.new_id(now)
+    return Purchase(
+        id=id,
+        upstream_id=request.upstream_id or id,
+        submits=request.submits,
+        chain=(Link(checkout_id=request.checkout_id),),
+        create_request=request.create_request,
+        subscription_id=request.subscription_id,
+        confirmed=request.confirmed_total,
+        confirmed_at=now,
+        message="order.checking",
+        created_at=now,
+        updated_at=now,
+    )

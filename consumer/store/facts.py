@@ -1,0 +1,60 @@
+"""From a stored row to a fact."""
+
+import json
+
+from pydantic import TypeAdapter, ValidationError
+
+from consumer.store.inbox import Entry
+from schemas.facts import Fact, Origin, PlatformEvent, PurchaseRequested
+from schemas.requests import PurchaseRequest
+from schemas.wire import Envelope
+
+FACT: TypeAdapter[Fact] = TypeAdapter(Fact)
+ENVELOPED = frozenset({Origin.PLATFORM, Origin.MERCHANT})
+
+
+class Undecidable(Exception):
+    """The row is no fact that we know; `str()` names what is wrong, without its values."""
+
+
+def envelope(entry: Entry) -> Envelope:
+    """The event in a row of the platform or of the merchant. Raises `Undecidable`."""
+    try:
+        return Envelope.model_validate_json(entry.body)
+    except (ValidationError, RecursionError) as error:
+        raise Undecidable(_named(error)) from error
+
+
+def decoded(entry: Entry) -> Fact:
+    """The fact in a row. Raises `Undecidable`."""
+    if entry.origin in ENVELOPED:
+        return _from_event(entry)
+    try:
+        return FACT.validate_python(json.loads(entry.body))
+    except (ValueError, RecursionError) as error:
+        raise Undecidable(_named(error)) from error
+
+
+def _from_event(entry: Entry) -> Fact:
+    event = envelope(entry)
+    if entry.origin is Origin.PLATFORM:
+        return PlatformEvent(
+            event_id=event.id, type=event.type, object=event.data.object, created=event.created_time
+        )
+    return PurchaseRequested(request=requested(event))
+
+
+def requested(event: Envelope) -> PurchaseRequest:
+    """The request in a `purchase.submit_requested`. Raises `Undecidable`."""
+    try:
+        return PurchaseRequest.model_validate(event.data.object)
+    except ValidationError as error:
+        raise Undecidable(_named(error)) from error
+
+
+def _named(error: Exception) -> str:
+    """The fields that are wrong, never their values."""
+    if isinstance(error, ValidationError):
+        places = (".".join(map(str, e["loc"])) or "body" for e in error.errors(include_input=False))
+        return "not understood: " + ", ".join(sorted(set(places)))[:200]
+    return f"not understood: {type(error).__name__}"

@@ -1,0 +1,158 @@
+"""A worker's transactions: take a purchase, save a decision, begin and end a command."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from consumer.store import commands, decisions, inbox, leases, outcomes, purchases
+from consumer.store.commands import Task
+from consumer.store.inbox import Delivery, Entry
+from consumer.store.leases import Lease
+from handlers.decision import Decision
+from handlers.presentation import outcome
+from schemas.commands import Submit
+from schemas.facts import KeyTaken, Origin
+from schemas.purchase import Purchase
+from schemas.results import NeverSent, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A purchase under a lease, and what there is to do: facts first, then one command."""
+
+    purchase: Purchase
+    lease: Lease
+    facts: Sequence[Entry]
+    task: Task | None
+
+
+def take(
+    connection: Connection, purchase_id: str, owner: str, now: datetime, until: datetime
+) -> Work | None:
+    """Take or renew the lease and look what there is to do; `None` if another one has it.
+
+    What an earlier holder was sending is abandoned: its outcome is unknown (I6).
+    """
+    lease = leases.acquire(connection, f"purchase/{purchase_id}", owner, now, until)
+    purchase = purchases.load(connection, purchase_id)
+    if lease is None or purchase is None:
+        return None
+    commands.abandon(connection, purchase_id, lease.epoch, now)
+    facts = inbox.undecided(connection, purchase_id)
+    task = None if facts else commands.next_due(connection, purchase_id, now)
+    return Work(purchase, lease, facts, task)
+
+
+def save(
+    connection: Connection,
+    before: Purchase,
+    entry: Entry,
+    decision: Decision,
+    lease: Lease,
+    sinks: Sequence[str],
+    now: datetime,
+) -> Purchase:
+    """Store one decision whole. Raises `LeaseLost` or `Moved`; then nothing of it is stored."""
+    leases.check(connection, lease, now)
+    after = decision.purchase
+    changed = after != before
+    if changed:
+        after = after.model_copy(update={"version": before.version + 1, "updated_at": now})
+        purchases.replace(connection, after, before.version)
+        _claim(connection, before, after, now)
+    commands.plan(connection, after.id, decision.commands, now)
+    idle = not changed and not decision.commands
+    inbox.mark(
+        connection,
+        entry.seq,
+        "ignored" if idle else "done",
+        reason=decision.rule if idle else None,
+        purchase_id=after.id,
+    )
+    decisions.record(connection, _record(after, entry, decision, now))
+    told = outcome(before if before.version > 1 else None, after, now) if changed else None
+    if told:
+        outcomes.emit(connection, told, sinks, now)
+    return after
+
+
+def _claim(connection: Connection, before: Purchase, after: Purchase, now: datetime) -> None:
+    """Claim new keys; one that another purchase has becomes a fact."""
+    if purchases.identity(before) == purchases.identity(after):
+        return
+    for (kind, value), owner in purchases.claim(connection, after):
+        fact = KeyTaken(key=f"{kind}/{value}", owner=owner)
+        delivery = Delivery(
+            *(Origin.COMMAND, f"{after.id}/taken/{kind}/{value}"[:300], fact.kind, "internal"),
+            fact.model_dump_json(by_alias=True).encode(),
+            purchase_id=after.id,
+        )
+        inbox.append(connection, [delivery], now)
+
+
+def _record(after: Purchase, entry: Entry, decision: Decision, now: datetime) -> decisions.Record:
+    return decisions.Record(
+        purchase_id=after.id,
+        fact_seq=entry.seq,
+        at=now,
+        version=after.version,
+        state=after.state.value,
+        reason=after.reason.value if after.reason else None,
+        rule=decision.rule,
+        source=decision.source,
+        evidence=decision.evidence,
+        alternatives=decision.alternatives,
+    )
+
+
+def begin(
+    connection: Connection, task: Task, lease: Lease, now: datetime, until: datetime
+) -> Lease | None:
+    """Renew the lease and record that the command is about to be sent, until the lease's end.
+
+    `None` if it must not be sent: then it has ended as never sent, because its permit is void
+    (I1) or facts came in between. Raises `LeaseLost`.
+    """
+    leases.check(connection, lease, now)
+    if _void(connection, task, lease, now):
+        commands.end(connection, task, NeverSent(), now)
+        return None
+    renewed = leases.acquire(connection, lease.name, lease.owner, now, until)
+    started = commands.start(connection, task, lease.epoch, now, until)
+    return replace(lease, until=until) if renewed and started else None
+
+
+def _void(connection: Connection, task: Task, lease: Lease, now: datetime) -> bool:
+    """Whether the right to submit has passed: another epoch or version, too old, or news."""
+    if not isinstance(task.command, Submit):
+        return False
+    permit = task.command.permit
+    purchase = purchases.load(connection, task.purchase_id)
+    return (
+        purchase is None
+        or purchase.version != permit.version
+        or permit.epoch != lease.epoch
+        or now > permit.not_after
+        or bool(inbox.undecided(connection, task.purchase_id, limit=1))
+    )
+
+
+def end(connection: Connection, task: Task, result: Result, now: datetime) -> None:
+    """Store an answer, whoever holds the lease by now (I7)."""
+    commands.end(connection, task, result, now)
+
+
+def bury(connection: Connection, entry: Entry, reason: str) -> None:
+    """A fact that can't be decided becomes a dead letter."""
+    inbox.mark(connection, entry.seq, "dead", reason=reason)
+
+
+def pending(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Purchases with something to do, those with facts first."""
+    found = [
+        *inbox.waiting_purchases(connection, limit),
+        *commands.unfinished(connection, now, limit),
+    ]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,55 @@
+"""Where a platform event belongs: the identity keys that its object names (PLATFORM §6.1)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from handlers.cloning import MARK
+from handlers.orders import event_order_id
+from schemas.base import JsonObject
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The keys to look under, in this order. `wait`: park until one of them is claimed."""
+
+    keys: tuple[Key, ...]
+    purchase_id: str | None = None
+    wait: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Nothing for us, and why."""
+
+    reason: str
+
+
+def route(type: str, resource: JsonObject) -> Route | Ignored:
+    """Orders wait for their purchase; what only concerns a checkout or a source does not, since
+    a purchase that is handed over later reads those anyway."""
+    if type.startswith("order."):
+        return _order(resource)
+    if type in ("checkout.created", "checkout.updated"):
+        mark = str((resource.get("metadata") or {}).get(MARK) or "")
+        owner = mark.partition("/")[0] or None
+        return Route(_keys(checkout=resource.get("id")), purchase_id=owner)
+    if type == "source.chargeable":
+        return Route(_keys(session=resource.get("paymentSessionId")))
+    return Ignored("unknown_type")
+
+
+def _order(resource: JsonObject) -> Route | Ignored:
+    if resource.get("checkoutSessionId"):
+        return Ignored("platform_checkout_session")  # the platform's own flow (DESIGN, Router)
+    keys = _keys(
+        checkout=resource.get("checkoutId"),
+        order=event_order_id(resource),
+        upstream=resource.get("upstreamId"),
+    )
+    return Route(keys, wait=True) if keys else Ignored("names_no_order")
+
+
+def _keys(**named: Any) -> tuple[Key, ...]:
+    return tuple((kind, str(value)) for kind, value in named.items() if value)
