@@ -1,0 +1,149 @@
+"""The Starlette application: routes, and one way to answer whatever goes wrong."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import cast
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from consumer.observe.logs import describe
+from consumer.web import merchant, openapi, operators, purchases, session
+from consumer.web.auth import ANY, OPERATOR, READ, SHOP
+from consumer.web.calls import Operation, resource
+from consumer.web.collector import Collector
+from consumer.web.deps import Deps
+from consumer.web.health import Health
+from consumer.web.ingress import PATH, Ingress
+from consumer.web.problems import Problem
+
+# What a status says about a webhook or an event when its room did not say more itself.
+REFUSALS = {413: "too_large", 415: "media_type", 500: "failed"}
+EVENT_REFUSALS = {400: "malformed", 413: "malformed", 503: "unavailable"}
+
+log = structlog.get_logger("order_rescue.web")
+
+
+def application(deps: Deps) -> Starlette:
+    """The HTTP application. Nothing runs in the background and nothing is global."""
+    return Starlette(
+        routes=[*_webhooks(deps), *_calls(deps), *_open(deps)],
+        middleware=[Middleware(Watch, deps=deps)],
+        exception_handlers={Problem: _problem, HTTPException: _http_error},
+    )
+
+
+def _webhooks(deps: Deps) -> list[Route]:
+    if deps.webhook is None:
+        return []
+    ingress = Ingress(deps, deps.webhook, Collector(deps.store, deps.clock))
+    return [Route(PATH, ingress.receive, methods=["POST"])]
+
+
+OPERATIONS = {
+    "/v1/events": {"POST": Operation(merchant.receive, SHOP)},
+    "/v1/purchases": {
+        "POST": Operation(purchases.create, SHOP),
+        "GET": Operation(purchases.listing, ANY, purchases.FILTERS),
+    },
+    "/v1/purchases/{id}": {"GET": Operation(purchases.show, ANY)},
+    "/v1/purchases/{id}/payment-source": {"POST": Operation(purchases.choose_source, SHOP)},
+    "/v1/purchases/{id}/corrections": {"POST": Operation(purchases.correct, SHOP)},
+    "/v1/purchases/{id}/confirmation": {"POST": Operation(purchases.confirm, SHOP)},
+    "/v1/purchases/{id}/cancel": {"POST": Operation(purchases.cancel, SHOP)},
+    "/v1/purchases/{id}/payment-session": {"GET": Operation(session.show, SHOP)},
+    "/v1/purchases/{id}/timeline": {"GET": Operation(operators.story, READ)},
+    "/v1/purchases/{id}/decision": {"POST": Operation(purchases.decide, OPERATOR)},
+    "/v1/dead-letters": {"GET": Operation(operators.dead_letters, READ, operators.PAGES)},
+    "/v1/dead-letters/{id}/redrive": {"POST": Operation(operators.redrive, OPERATOR)},
+}
+
+
+def _calls(deps: Deps) -> list[Route]:
+    return [resource(deps, path, operations) for path, operations in OPERATIONS.items()]
+
+
+def _open(deps: Deps) -> list[Route]:
+    health = Health(deps)
+    document = openapi.document()
+
+    async def described(_request: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    return [
+        Route("/healthz", health.alive),
+        Route("/readyz", health.ready),
+        Route("/metrics", health.metrics),
+        Route("/openapi.json", described),
+    ]
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    return cast(Problem, error).response()
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405."""
+    known = cast(HTTPException, error)
+    details = {404: "there is no such resource", 405: "the resource does not know this method"}
+    detail = details.get(known.status_code, HTTPStatus(known.status_code).phrase)
+    return Problem(known.status_code, detail, headers=known.headers or {}).response()
+
+
+class Watch:
+    """Counts every answer, and turns what nobody expected into one log line and a 500."""
+
+    def __init__(self, app: ASGIApp, deps: Deps) -> None:
+        self._app = app
+        self._deps = deps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # no websockets; uvicorn then refuses the handshake
+        started = time.perf_counter()
+        status = 0
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except ClientDisconnect:
+            status = status or 499  # nobody is there to read an answer
+        except Exception as error:  # noqa: BLE001 - the last line: no traceback reaches a log
+            log.error("request_failed", route=_route(scope), **describe(error))
+            if not status:
+                await Problem(500, "an unexpected error; it was logged").response()(
+                    scope, receive, sent
+                )
+        finally:
+            self._count(scope, status, time.perf_counter() - started)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route, state = _route(scope), scope.get("state", {})
+        if route == PATH:
+            result = state.get("result") or REFUSALS.get(status, "malformed")
+            self._deps.metrics.webhook(result, seconds)
+            return
+        if route == "/v1/events":
+            result = state.get("result") or EVENT_REFUSALS.get(status)
+            if result:
+                self._deps.metrics.event(result)
+        self._deps.metrics.api(scope["method"], route, status, seconds)
+
+
+def _route(scope: Scope) -> str:
+    """The matched path with its placeholders: bounded, and without ids."""
+    route = scope.get("route")
+    return route.path if isinstance(route, Route) else "unmatched"

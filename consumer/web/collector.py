@@ -1,0 +1,106 @@
+"""Group commit at the edge: all deliveries that wait while a commit runs make one statement."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from consumer.clock import Clock
+from consumer.store import inbox
+from consumer.store.engine import Store
+from consumer.store.inbox import Delivery
+from consumer.store.tables import inbox as table
+
+Doubles = set[int]  # `id()`s of the deliveries that the inbox knew already
+
+
+class Batch:
+    """Deliveries that will be stored together. Open until the writer thread begins with it."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self.open = True
+        self.stored: asyncio.Task[Doubles] | None = None
+
+
+class Collector:
+    """Merges concurrent appends to the inbox. For one event loop."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = threading.Lock()  # between the event loop and the writer thread
+        self._batch = Batch()
+        self._batch.open = False
+        self._running: set[asyncio.Task[Doubles]] = set()
+
+    async def add(self, delivery: Delivery) -> bool:
+        """Return once the delivery is durable: whether it was new.
+
+        Raises StoreUnavailable: it was not stored. Cancelling the caller does not take the
+        delivery back: others are in the same commit.
+        """
+        doubles = await asyncio.shield(self._join(delivery))
+        return id(delivery) not in doubles
+
+    def _join(self, delivery: Delivery) -> asyncio.Task[Doubles]:
+        with self._lock:
+            if self._batch.open:
+                self._batch.deliveries.append(delivery)
+                assert self._batch.stored is not None
+                return self._batch.stored
+            batch = self._batch = Batch()
+            batch.deliveries.append(delivery)
+        # The batch has many waiters and none of them owns it. It ends with the writer's commit,
+        # and its error is told to whoever still waits.
+        batch.stored = asyncio.create_task(self._write(batch))
+        self._running.add(batch.stored)
+        batch.stored.add_done_callback(self._running.discard)
+        return batch.stored
+
+    async def _write(self, batch: Batch) -> Doubles:
+        return await self._store.write(
+            lambda connection: self._append(connection, batch), ingress=True
+        )
+
+    def _append(self, connection: Connection, batch: Batch) -> Doubles:
+        with self._lock:
+            batch.open = False
+        now = self._clock.now()
+        doubles: set[int] = set()
+        for deliveries in _rounds(batch.deliveries):
+            fresh = inbox.append(connection, deliveries, now)
+            if fresh < len(deliveries):
+                doubles.update(_known_before(connection, deliveries, now))
+        return doubles
+
+
+def _rounds(deliveries: list[Delivery]) -> Iterator[list[Delivery]]:
+    """Rounds in which no id occurs twice: `append` compares with what was stored before it."""
+    while deliveries:
+        seen: set[tuple[str, str]] = set()
+        this_round: list[Delivery] = []
+        rest: list[Delivery] = []
+        for delivery in deliveries:
+            key = (delivery.origin.value, delivery.id)
+            (rest if key in seen else this_round).append(delivery)
+            seen.add(key)
+        yield this_round
+        deliveries = rest
+
+
+def _known_before(
+    connection: Connection, deliveries: list[Delivery], now: datetime
+) -> Iterator[int]:
+    """Which of these were stored before `now`: for the metrics alone."""
+    rows = connection.execute(
+        select(table.c.origin, table.c.id).where(
+            table.c.id.in_([delivery.id for delivery in deliveries]), table.c.at == now
+        )
+    )
+    fresh = set(rows.tuples())
+    return (id(d) for d in deliveries if (d.origin.value, d.id) not in fresh)

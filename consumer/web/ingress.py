@@ -1,0 +1,115 @@
+"""`POST /webhooks/digital-river`: prove, read lightly, store, and only then acknowledge."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from consumer.signature import (
+    SignatureInvalid,
+    address_allowed,
+    basic_credentials_match,
+    verify,
+)
+from consumer.store.engine import StoreUnavailable
+from consumer.store.inbox import Delivery
+from consumer.web.bodies import read, require_json
+from consumer.web.collector import Collector
+from consumer.web.deps import Deps, WebhookRules
+from consumer.web.events import light
+from consumer.web.problems import Problem, not_genuine, unavailable
+from schemas.facts import Origin
+
+PATH = "/webhooks/digital-river"
+MOST_WAITING = 512  # deliveries at once; at a few thousand a second these wait some 200 ms
+MOST_BYTES = 32 * 1024 * 1024  # of the bodies among them
+PATIENCE = 2.5  # seconds; the platform gives up after 3 (PLATFORM §6.3)
+
+log = structlog.get_logger("order_rescue.web")
+
+
+@dataclass
+class Ingress:
+    """The webhook endpoint. `waiting` and `held` are deliveries and bytes inside it now."""
+
+    deps: Deps
+    rules: WebhookRules
+    collector: Collector
+    waiting: int = 0
+    held: int = 0
+
+    async def receive(self, request: Request) -> Response:
+        """Answer one delivery: 202 once it is durable, for duplicates and unknown types too."""
+        if self.waiting >= MOST_WAITING or self.held >= MOST_BYTES:
+            raise self._shed(request)
+        self.waiting += 1
+        size = 0
+        try:
+            self._check_sender(request)
+            require_json(request)
+            body = await read(request)
+            size = len(body)
+            self.held += size
+            return await self._store(request, body)
+        finally:
+            self.waiting -= 1
+            self.held -= size
+
+    async def _store(self, request: Request, body: bytes) -> Response:
+        self._check_signature(request, body)
+        event = light(body)
+        delivery = Delivery(Origin.PLATFORM, event.id, event.type, "webhook", body, event.about)
+        try:
+            # After a timeout the commit may still happen: then the repetition is a duplicate.
+            async with asyncio.timeout(PATIENCE):
+                new = await self.collector.add(delivery)
+        except TimeoutError:
+            raise self._shed(request) from None
+        except StoreUnavailable as error:
+            request.state.result = "unavailable"
+            log.warning("webhook_not_stored", error=str(error))
+            raise unavailable("the event can't be stored now") from None
+        self.deps.router_signal.set()
+        request.state.result = "stored" if new else "duplicate"
+        log.debug("webhook_stored", event_id=event.id, type=event.type, new=new)
+        return Response(status_code=202)
+
+    def _check_sender(self, request: Request) -> None:
+        rules = self.rules
+        peer = request.client.host if request.client else None
+        forwarded = request.headers.getlist("x-forwarded-for")
+        if rules.allow is not None and not address_allowed(
+            peer, forwarded, rules.allow, rules.trusted
+        ):
+            raise self._refusal(request, "address")
+        if rules.basic is not None:
+            given = request.headers.getlist("authorization")
+            header = given[0] if len(given) == 1 else None
+            if not basic_credentials_match(header, rules.basic):
+                raise self._refusal(request, "credentials")
+
+    def _check_signature(self, request: Request, body: bytes) -> None:
+        headers = request.headers.getlist("digitalriver-signature")
+        if len(headers) > 1:
+            raise self._refusal(request, "signature", "several headers")
+        header = headers[0] if headers else None
+        rules = self.rules
+        try:
+            found = verify(header, body, rules.secrets, self.deps.clock.now(), rules.tolerance)
+        except SignatureInvalid as error:
+            raise self._refusal(request, "signature", error.reason) from None
+        if found.freshness_unchecked:
+            log.warning("webhook_timestamp_unreadable")
+
+    def _refusal(self, request: Request, result: str, why: str = "not allowed") -> Problem:
+        request.state.result = result
+        log.info("webhook_refused", reason=result, why=why)
+        return not_genuine()
+
+    def _shed(self, request: Request) -> Problem:
+        request.state.result = "shed"
+        return unavailable("too many events at once", retry_after=2)

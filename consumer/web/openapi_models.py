@@ -1,0 +1,114 @@
+"""Schemas of the OpenAPI document that no pydantic model stands behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.facts import Origin
+from schemas.purchase import State
+
+Json = dict[str, Any]
+
+
+def _object(required: tuple[str, ...] = (), /, **properties: Json) -> Json:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def _all(**properties: Json) -> Json:
+    """An object of exactly these."""
+    return _object(tuple(properties), **properties) | {"additionalProperties": False}
+
+
+def _maybe(kind: str) -> Json:
+    return {"type": [kind, "null"]}
+
+
+def _page(schema: str) -> Json:
+    items = {"type": "array", "items": {"$ref": f"#/components/schemas/{schema}"}}
+    return _all(hasMore={"type": "boolean"}, data=items)
+
+
+TEXT: Json = {"type": "string"}
+NAME: Json = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+MOMENT: Json = {"type": "string", "format": "date-time"}
+ANY_OBJECT: Json = {"type": "object"}
+
+PROBLEM = _object(
+    ("type", "title", "status", "detail"),
+    type={"type": "string", "format": "uri"},
+    title=TEXT,
+    status={"type": "integer"},
+    detail=TEXT,
+    errors={"type": "array", "items": _all(field=TEXT, problem=TEXT)},
+    state={"type": "string", "enum": [state.value for state in State]},
+    reason=_maybe("string"),
+    total=_all(amount={"type": "number"}, currency=TEXT),
+    purchases={
+        "type": "array",
+        "items": _all(id=TEXT, upstreamId=TEXT, checkoutId=TEXT, state=TEXT),
+    },
+)
+
+
+def _event(type: Json, resource: Json) -> Json:
+    return _object(
+        ("id", "type", "data", "createdTime"),
+        id=NAME,
+        type=type,
+        data=_object(("object",), object=resource),
+        createdTime=MOMENT,
+        liveMode={"type": "boolean"},
+    )
+
+
+SESSION = _all(
+    checkoutId=TEXT,
+    sessionId=_maybe("string"),
+    clientSecret=_maybe("string"),
+    sessionState=_maybe("string"),
+    currency=_maybe("string"),
+    totalAmount=_maybe("number"),
+    amountContributed=_maybe("number"),
+    amountRemaining=_maybe("number"),
+    customerId=_maybe("string"),
+    chargeType=_maybe("string"),
+    billTo=_maybe("object"),
+    sellingEntity=_maybe("object"),
+    recurring={"type": "boolean"},
+    nextAction=_maybe("object"),
+)
+
+LETTER = _all(
+    id=TEXT,
+    at=MOMENT,
+    origin={"type": "string", "enum": [*(origin.value for origin in Origin), "outcome"]},
+    transport=TEXT,
+    type=TEXT,
+    reason=_maybe("string"),
+    purchaseId=_maybe("string"),
+    body={},
+)
+
+MOMENTS = {
+    "type": "object",
+    "properties": {
+        "at": MOMENT,
+        "kind": {"type": "string", "enum": ["fact", "decision", "command", "outcome"]},
+    },
+    "required": ["at", "kind"],
+}
+
+SCHEMAS: Json = {
+    "Problem": PROBLEM,
+    "PlatformEvent": _event(NAME, ANY_OBJECT),
+    "MerchantEvent": _event(
+        {"const": "purchase.submit_requested"}, {"$ref": "#/components/schemas/PurchaseRequest"}
+    ),
+    "PurchasePage": _page("PurchaseView"),
+    "PaymentSession": SESSION,
+    "Timeline": _all(data={"type": "array", "items": MOMENTS}),
+    "DeadLetter": LETTER,
+    "DeadLetterPage": _page("DeadLetter"),
+    "Redriven": _all(id=TEXT),
+    "Status": _all(status=TEXT),
+}
