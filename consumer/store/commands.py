@@ -150,6 +150,12 @@ def abandon(connection: Connection, purchase_id: str, epoch: int, now: datetime)
     return len(rows)
 
 
+def timer_due(connection: Connection, now: datetime) -> bool:
+    """Whether any wake-up is due."""
+    wakes = (commands.c.status == "planned") & (commands.c.kind == "wake") & (commands.c.due <= now)
+    return connection.scalar(select(commands.c.seq).where(wakes).limit(1)) is not None
+
+
 def fire_due(connection: Connection, now: datetime, limit: int) -> list[str]:
     """Turn due wake-ups into facts; returns the purchases to look at."""
     rows = connection.execute(

@@ -51,7 +51,4 @@ def of_purchase(connection: Connection, purchase_id: str) -> list[Record]:
     rows = connection.execute(
         select(*columns).where(decisions.c.purchase_id == purchase_id).order_by(decisions.c.seq)
     )
-    return [
-        Record(*row[:-2], evidence=json.loads(row[-2]), alternatives=json.loads(row[-1]))
-        for row in rows
-    ]
+    return [Record(*row[:-2], json.loads(row[-2]), json.loads(row[-1])) for row in rows]

@@ -68,7 +68,7 @@ class Store:
         self._numbers += 1
         pending = Pending(0 if ingress else 1, self._numbers, job, Future())
         self._queue.put(pending)
-        return await asyncio.shield(asyncio.wrap_future(pending.future))  # type: ignore[no-any-return]
+        return await asyncio.shield(asyncio.wrap_future(pending.future))
 
     async def read(self, job: Job[T]) -> T:
         """Run `job` over a snapshot."""

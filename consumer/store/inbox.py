@@ -125,7 +125,7 @@ def _entries(connection: Connection, where, limit: int) -> list[Entry]:  # type:
         *(inbox.c.body, inbox.c.status, inbox.c.reason, inbox.c.purchase_id),
     )
     rows = connection.execute(select(*columns).where(where).order_by(inbox.c.seq).limit(limit))
-    return [Entry(row[0], Origin(row[1]), *row[2:]) for row in rows]
+    return [Entry(seq, Origin(origin), *rest) for seq, origin, *rest in rows]
 
 
 def mark(
@@ -176,9 +176,21 @@ def expire_parked(connection: Connection, before: datetime, reason: str) -> int:
     ).rowcount
 
 
-def parked(connection: Connection, limit: int) -> list[Entry]:
-    """The newest parked facts."""
-    return list(reversed(_entries(connection, inbox.c.status == "parked", limit)))
+def any_parked(connection: Connection, before: datetime) -> bool:
+    """Whether anything has been parked since before this time."""
+    return bool(_entries(connection, (inbox.c.status == "parked") & (inbox.c.at < before), 1))
+
+
+def parked_as(connection: Connection, reason: str, before: datetime) -> Entry | None:
+    """The oldest fact that was parked for this reason before this time."""
+    old = (inbox.c.status == "parked") & (inbox.c.reason == reason) & (inbox.c.at < before)
+    return next(iter(_entries(connection, old, 1)), None)
+
+
+def waits_for(connection: Connection, seq: int) -> list[Key]:
+    """The keys that a parked fact waits for."""
+    rows = connection.execute(select(waiting.c.kind, waiting.c.value).where(waiting.c.seq == seq))
+    return [(kind, value) for kind, value in rows.tuples()]
 
 
 def dead(connection: Connection, limit: int, before: int | None = None) -> list[Entry]:

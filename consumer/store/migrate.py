@@ -36,13 +36,12 @@ def migrate(engine: Engine) -> Migrated:
     All of it is one transaction, and the second of two processes waits for the first: on SQLite
     a transaction begins by taking the write lock. Raises SchemaUnknown or StoreUnavailable.
     """
-    try:
-        with engine.connect() as connection:
-            _be_patient(connection)
-            with connection.begin():
-                return _upgrade(connection)
-    except DBAPIError as error:
-        raise StoreUnavailable(str(error.orig)) from error
+    return _in_transaction(engine, keep=True)
+
+
+def rehearse(engine: Engine) -> Migrated:
+    """The same, and then undone: whether it would work. Raises what `migrate` raises."""
+    return _in_transaction(engine, keep=False)
 
 
 def revision(connection: Connection) -> str | None:
@@ -66,6 +65,19 @@ def require_current(connection: Connection) -> None:
             f"the database is at revision {found}, this version needs {newest()}:"
             " run order-rescue migrate"
         )
+
+
+def _in_transaction(engine: Engine, *, keep: bool) -> Migrated:
+    try:
+        with engine.connect() as connection:
+            _be_patient(connection)
+            with connection.begin() as transaction:
+                done = _upgrade(connection)
+                if not keep:
+                    transaction.rollback()
+                return done
+    except DBAPIError as error:
+        raise StoreUnavailable(str(error.orig)) from error
 
 
 def _upgrade(connection: Connection) -> Migrated:

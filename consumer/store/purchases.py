@@ -28,6 +28,12 @@ def load(connection: Connection, purchase_id: str) -> Purchase | None:
     return Purchase.model_validate_json(document) if document else None
 
 
+def exists(connection: Connection, purchase_id: str) -> bool:
+    """Whether there is such a purchase."""
+    found = select(purchases.c.id).where(purchases.c.id == purchase_id)
+    return connection.scalar(found) is not None
+
+
 def insert_new(connection: Connection, purchase: Purchase) -> None:
     """Store a purchase that did not exist and claim its keys, which must be free."""
     connection.execute(insert(purchases).values(_columns(purchase)))

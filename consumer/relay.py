@@ -1,0 +1,121 @@
+"""The relay: outcomes to the merchant's endpoint, signed as Standard Webhooks say."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import httpx
+from sqlalchemy import Connection
+
+from consumer.clock import Clock
+from consumer.signals import Signal
+from consumer.store import leases, outcomes
+from consumer.store.engine import Store, StoreUnavailable
+from consumer.store.leases import Lease
+from consumer.store.outcomes import Delivery
+
+SINK = "webhook"
+TIMEOUT = 15.0  # seconds for one attempt
+LEASE = timedelta(seconds=TIMEOUT + 15)
+POLL = 0.5
+ABREAST = 16  # purchases whose outcomes are sent at the same time
+# Seconds after each failed attempt, as Standard Webhooks recommend; then it is a dead letter.
+RETRIES = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+
+
+@dataclass(frozen=True)
+class Relay:
+    """Sends in order per purchase, at least once, with a stable id. `seen` counts results."""
+
+    store: Store
+    clock: Clock
+    client: httpx.AsyncClient
+    url: str
+    key: bytes
+    owner: str
+    signal: Signal
+    seen: Callable[[str], None]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop`; what is under way is finished."""
+        while not stop.is_set():
+            try:
+                sent = await self._send_some()
+            except StoreUnavailable:
+                sent = 0
+            if sent < ABREAST:
+                await self.signal.wait(POLL)
+
+    async def _send_some(self) -> int:
+        now = self.clock.now()
+        if not await self.store.read(lambda c: outcomes.due(c, SINK, now, 1)):
+            return 0
+        taken = await self.store.write(self._take)
+        async with asyncio.TaskGroup() as tasks:
+            for delivery, lease in taken:
+                tasks.create_task(self._send(delivery, lease))
+        return len(taken)
+
+    def _take(self, connection: Connection) -> list[tuple[Delivery, Lease]]:
+        """Due deliveries, one a purchase, each under its lease."""
+        now = self.clock.now()
+        found = outcomes.due(connection, SINK, now, ABREAST)
+        named = ((d, f"relay/{SINK}/{d.purchase_id}") for d in found)
+        tried = ((d, leases.acquire(connection, n, self.owner, now, now + LEASE)) for d, n in named)
+        return [(delivery, lease) for delivery, lease in tried if lease]
+
+    async def _send(self, delivery: Delivery, lease: Lease) -> None:
+        failure = await self._attempt(delivery)
+        now = self.clock.now()
+        status, due = "sent", now
+        if failure:
+            status, due = self._after_failure(delivery, now)
+        await self.store.write(lambda c: self._settle(c, delivery, lease, status, due, failure))
+        self.seen(status if status != "waiting" else "failed")
+
+    async def _attempt(self, delivery: Delivery) -> str | None:
+        """Why it was not taken; `None` if it was. Only 2xx counts, redirects do not."""
+        now = int(self.clock.now().timestamp())
+        headers = signed(delivery.outcome_id, now, delivery.body, self.key)
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                answer = await self.client.post(
+                    self.url, content=delivery.body.encode(), headers=headers
+                )
+        except (httpx.HTTPError, TimeoutError) as error:
+            return type(error).__name__
+        return None if answer.is_success else f"status {answer.status_code}"
+
+    @staticmethod
+    def _after_failure(delivery: Delivery, now: datetime) -> tuple[str, datetime]:
+        if delivery.attempts >= len(RETRIES):
+            return "dead", now
+        return "waiting", now + timedelta(seconds=RETRIES[delivery.attempts])
+
+    @staticmethod
+    def _settle(
+        connection: Connection,
+        delivery: Delivery,
+        lease: Lease,
+        status: str,
+        due: datetime,
+        failure: str | None,
+    ) -> None:
+        outcomes.settle(connection, delivery, status, due=due, reason=failure)
+        leases.release(connection, lease, due)
+
+
+def signed(id: str, timestamp: int, body: str, key: bytes) -> dict[str, str]:
+    """The headers of a Standard Webhook: id, time in epoch seconds, signature."""
+    content = f"{id}.{timestamp}.{body}".encode()
+    signature = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    return {
+        "content-type": "application/cloudevents+json",
+        "webhook-id": id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{signature}",
+    }

@@ -1,0 +1,176 @@
+"""The router: gives every stored event its purchase, or says why it has none."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from consumer.clock import Clock
+from consumer.errors import PlatformError, Rejected
+from consumer.platform import Platform, Priority, path
+from consumer.signals import Signal
+from consumer.store import admission, inbox, purchases
+from consumer.store.engine import Store, StoreUnavailable
+from consumer.store.facts import Undecidable, envelope, requested
+from consumer.store.inbox import REDRIVEN, Entry, Key, Status
+from handlers.routing import Ignored, route
+from schemas.facts import Origin
+from schemas.wire import Envelope
+
+BATCH = 100
+POLL = 0.5  # seconds between looks at the store when nobody signals
+PLACE_AFTER = 5.0  # seconds: usually our own answer claims the order's key by then
+KEEP_PARKED = timedelta(hours=72)  # as long as the platform repeats a webhook (PLATFORM §6.4)
+UNPLACED = "waits for its order"
+LOOKED_UP = "waits for its purchase"
+
+
+@dataclass(frozen=True)
+class Router:
+    """Routes what is new, in the order in which it came. `seen` counts by status and reason."""
+
+    store: Store
+    platform: Platform
+    clock: Clock
+    live: bool
+    max_fact_age: timedelta
+    signal: Signal
+    routed: Signal
+    seen: Callable[[Status, str], None]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Route until `stop`; beside it, place what can only be placed by a look."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._route_all(stop), name="routing")
+            tasks.create_task(self._place_all(stop), name="placing")
+
+    async def _route_all(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                found = await self._route_some()
+            except StoreUnavailable:
+                found = 0
+            if found < BATCH:
+                await self.signal.wait(POLL)
+
+    async def _route_some(self) -> int:
+        """Route a batch; in an idle system nothing is written."""
+        if not await self.store.read(lambda c: inbox.unrouted(c, 1)):
+            return 0
+        results = await self.store.write(self._route_batch)
+        for status, reason in results:
+            self.seen(status, reason)
+        self.routed.set()
+        return len(results)
+
+    def _route_batch(self, connection: Connection) -> list[tuple[Status, str]]:
+        return [self._route(connection, entry) for entry in inbox.unrouted(connection, BATCH)]
+
+    def _route(self, connection: Connection, entry: Entry) -> tuple[Status, str]:
+        try:
+            event = envelope(entry)
+            if entry.origin is Origin.MERCHANT:
+                return self._admit(connection, entry, event)
+        except Undecidable as error:
+            return _mark(connection, entry, "dead", str(error))
+        if event.live_mode is not None and event.live_mode is not self.live:
+            return _mark(connection, entry, "ignored", "wrong_mode")
+        return _place(connection, entry, event)
+
+    def _admit(self, connection: Connection, entry: Entry, event: Envelope) -> tuple[Status, str]:
+        """The merchant's own event opens or confirms a purchase, if it is fresh."""
+        request = requested(event)
+        now = self.clock.now()
+        if entry.reason != REDRIVEN and event.created_time < now - self.max_fact_age:
+            return _mark(connection, entry, "ignored", "stale")
+        verdict = admission.place(connection, request, now)
+        if isinstance(verdict, admission.Refused):
+            return _mark(connection, entry, "dead", verdict.detail)
+        return _mark(connection, entry, "routed", "", verdict.purchase.id)
+
+    async def _place_all(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await self._expire()
+                old = self.clock.now() - timedelta(seconds=PLACE_AFTER)
+                entry = await self.store.read(lambda c: inbox.parked_as(c, UNPLACED, old))
+                if entry:
+                    await self._look_up(entry)
+                    continue
+            except StoreUnavailable:
+                pass  # the next round tries again
+            await _pause(stop, PLACE_AFTER)
+
+    async def _expire(self) -> None:
+        before = self.clock.now() - KEEP_PARKED
+        if await self.store.read(lambda c: inbox.any_parked(c, before)):
+            expired = await self.store.write(lambda c: inbox.expire_parked(c, before, "not_ours"))
+            for _ in range(expired):
+                self.seen("ignored", "not_ours")
+
+    async def _look_up(self, entry: Entry) -> None:
+        """One reading of the order, with low priority, tells its checkout and upstream id."""
+        order_id = next((v for k, v in await self._keys(entry) if k == "order"), "")
+        keys: list[Key] = []
+        try:
+            answer = await self.platform.get(path("orders", order_id), priority=Priority.BACKGROUND)
+            body = answer.body or {}
+            named = (("checkout", body.get("checkoutId")), ("upstream", body.get("upstreamId")))
+            keys = [(kind, str(value)) for kind, value in named if value]
+        except Rejected:
+            keys = []
+        except PlatformError:
+            await self.clock.sleep(PLACE_AFTER)
+            return
+        await self.store.write(lambda c: _park_under(c, entry, keys))
+        self.signal.set()
+
+    async def _keys(self, entry: Entry) -> list[Key]:
+        return await self.store.read(lambda c: inbox.waits_for(c, entry.seq))
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+def _mark(
+    connection: Connection,
+    entry: Entry,
+    status: Status,
+    reason: str,
+    purchase_id: str | None = None,
+) -> tuple[Status, str]:
+    inbox.mark(connection, entry.seq, status, reason=reason or None, purchase_id=purchase_id)
+    return status, reason
+
+
+def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Status, str]:
+    """Find the purchase by the keys that the event names; park what may get one later."""
+    resource = event.data.object or event.data.previous_attributes
+    found = route(event.type, resource)
+    if isinstance(found, Ignored):
+        return _mark(connection, entry, "ignored", found.reason)
+    owner = purchases.find(connection, found.keys)
+    if owner is None and found.purchase_id and purchases.exists(connection, found.purchase_id):
+        owner = found.purchase_id
+    if owner:
+        return _mark(connection, entry, "routed", "", owner)
+    if not found.wait:
+        return _mark(connection, entry, "ignored", "not_ours")
+    only_order = all(kind == "order" for kind, _ in found.keys)
+    reason = UNPLACED if only_order else LOOKED_UP
+    inbox.park(connection, entry.seq, found.keys, reason)
+    return "parked", reason
+
+
+def _park_under(connection: Connection, entry: Entry, keys: list[Key]) -> None:
+    """Park again under more keys, and route if one of them has been claimed."""
+    inbox.park(connection, entry.seq, keys, LOOKED_UP)
+    if owner := purchases.find(connection, keys):
+        inbox.mark(connection, entry.seq, "routed", purchase_id=owner)
