@@ -1,0 +1,73 @@
+"""Commands that write: migrate, decide, redrive. A running service picks up what they store."""
+
+from __future__ import annotations
+
+import secrets
+
+from pydantic import ValidationError
+
+from consumer.cli.failures import USAGE, Failure
+from consumer.cli.opening import PATIENCE, database, purchase_named, store_settings
+from consumer.cli.printing import console, print_json
+from consumer.clock import Clock
+from consumer.store import inbox, letters
+from consumer.store import migrate as migrations
+from consumer.store.engine import sqlite_engine
+from consumer.store.inbox import Delivery
+from handlers.calls import refusal
+from schemas.facts import OperatorDecided, Origin
+from schemas.requests import DecisionRequest
+
+
+def migrate(*, as_json: bool) -> None:
+    """Make or complete the tables."""
+    engine = sqlite_engine(store_settings().database_url, busy_seconds=PATIENCE)
+    try:
+        done = migrations.migrate(engine)
+    finally:
+        engine.dispose()
+    if as_json:
+        return print_json({"before": done.before, "after": done.after})
+    before = f"was at revision {done.before}" if done.before else "had no tables"
+    console().print(f"the database is at revision {done.after} ({before})")
+
+
+def decide(
+    name: str, decision: str, *, note: str, order_id: str | None, clock: Clock, as_json: bool
+) -> None:
+    """Record an operator's decision about a purchase. Raises Failure if it does not apply now."""
+    fact = OperatorDecided(request=_request(decision, note, order_id))
+    with database(writing=True) as connection:
+        purchase = purchase_named(connection, name)
+        if refused := refusal(purchase, fact):
+            raise Failure(f"{refused.detail}; it is {purchase.state}")
+        body = fact.model_dump_json(by_alias=True).encode()
+        delivery = Delivery(
+            *(Origin.OPERATOR, secrets.token_hex(16), fact.kind, "cli", body),
+            purchase_id=purchase.id,
+        )
+        inbox.append(connection, [delivery], clock.now())
+    if as_json:
+        return print_json({"id": purchase.id, "decision": decision, "factId": delivery.id})
+    console().print(f"recorded for {purchase.id}; the service acts on it when it runs")
+
+
+def redrive(id: str, *, clock: Clock, as_json: bool) -> None:
+    """Let a dead letter go its way again. Raises Failure if there is none of this id."""
+    with database(writing=True) as connection:
+        if not letters.redrive(connection, id, clock.now()):
+            raise Failure("there is no dead letter of that id")
+    if as_json:
+        return print_json({"id": id})
+    console().print(f"{id} is tried again when the service runs")
+
+
+def _request(decision: str, note: str, order_id: str | None) -> DecisionRequest:
+    if decision == "adopt_order" and order_id is None:
+        raise Failure("adopt_order needs --order-id", USAGE)
+    given = {"decision": decision, "note": note, "orderId": order_id}
+    try:
+        return DecisionRequest.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Failure(f"{first['loc'][0]}: {first['msg']}", USAGE) from error

@@ -1,0 +1,78 @@
+"""`check`: the effective settings, and whether database and platform answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from consumer.cli.failures import REFUSED, Failure
+from consumer.cli.opening import PATIENCE
+from consumer.cli.printing import console, print_json, print_table
+from consumer.clock import SystemClock
+from consumer.errors import PlatformError, Rejected
+from consumer.observe import configure
+from consumer.platform import LocalLimiter, Platform
+from consumer.settings import Settings, effective, load
+from consumer.store.engine import StoreUnavailable, sqlite_engine
+from consumer.store.lock import database_file
+from consumer.store.migrate import SchemaUnknown, rehearse
+
+LONGEST_WAIT = 10.0  # seconds for the platform; somebody is watching
+
+
+def check(*, as_json: bool) -> None:
+    """Print settings and problems. Raises Failure if there are any problems."""
+    settings = load()
+    configure(settings.log_format, settings.log_level)
+    problems = [*database_problems(settings), *asyncio.run(platform_problems(settings))]
+    shown = effective(settings)
+    if as_json:
+        print_json({"settings": [s._asdict() for s in shown], "problems": problems})
+    else:
+        print_table(("setting", "value"), [(s.name, s.value) for s in shown])
+        if not problems:
+            console().print("\nthe database and the platform answer")
+    if problems:
+        raise Failure("\n".join(problems), REFUSED)
+
+
+def database_problems(settings: Settings) -> list[str]:
+    """What would keep `serve` from opening or migrating the database. Changes nothing."""
+    file = database_file(settings.database_url)
+    if not file.exists():
+        folder = file.parent
+        usable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+        return [] if usable else [f"the database: no file can be made in {folder}"]
+    engine = sqlite_engine(settings.database_url, busy_seconds=PATIENCE)
+    try:
+        rehearse(engine)
+    except (SchemaUnknown, StoreUnavailable) as error:
+        return [f"the database {file}: {error}"]
+    finally:
+        engine.dispose()
+    return []
+
+
+async def platform_problems(settings: Settings) -> list[str]:
+    """What the platform says to a harmless reading with this key."""
+    clock = SystemClock()
+    limit = min(settings.platform_timeout, LONGEST_WAIT)
+    platform = Platform(
+        settings.platform_url,
+        settings.platform_key.get_secret_value(),
+        LocalLimiter(settings.platform_rate, clock),
+        clock,
+        version=settings.platform_version,
+        timeout=limit,
+        patience=1.0,
+    )
+    async with platform:
+        try:
+            await platform.get("/orders", {"limit": 1})
+        except Rejected as error:
+            if error.status in (401, 403):
+                return [f"the platform refuses this key (status {error.status})"]
+            return [f"the platform: {error}"]
+        except PlatformError as error:
+            return [f"the platform at {settings.platform_url} does not answer: {error}"]
+    return []

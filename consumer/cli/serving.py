@@ -1,0 +1,41 @@
+"""`serve`: the service itself, until it is told to stop or a part of it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import structlog
+import typer
+
+from consumer.app import serve as run_service
+from consumer.cli.failures import REFUSED
+from consumer.observe import configure, take_over_hooks
+from consumer.settings import load
+from consumer.store.engine import StoreUnavailable
+from consumer.store.lock import DatabaseInUse
+from consumer.store.migrate import SchemaUnknown
+
+
+def serve(*, as_json: bool) -> None:
+    """Run until SIGTERM or SIGINT. Raises Exit 1 after a crash, which is one line of the log."""
+    settings = load()
+    configure("json" if as_json else settings.log_format, settings.log_level)
+    take_over_hooks()
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run_service(settings))
+    except (DatabaseInUse, SchemaUnknown, StoreUnavailable):
+        raise  # said in one line by whoever runs the command
+    except Exception as error:
+        structlog.get_logger().critical("the service stopped: a part of it failed", exc_info=error)
+        raise typer.Exit(REFUSED) from error
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if find_spec("uvloop") is None:  # it is only made for CPython
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
