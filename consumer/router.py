@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from consumer.clock import Clock
 from consumer.errors import PlatformError, Rejected
@@ -73,11 +74,15 @@ class Router:
             event = envelope(entry)
             if entry.origin is Origin.MERCHANT:
                 return self._admit(connection, entry, event)
+            if event.live_mode is not None and event.live_mode is not self.live:
+                return _mark(connection, entry, "ignored", "wrong_mode")
+            return _place(connection, entry, event)
         except Undecidable as error:
             return _mark(connection, entry, "dead", str(error))
-        if event.live_mode is not None and event.live_mode is not self.live:
-            return _mark(connection, entry, "ignored", "wrong_mode")
-        return _place(connection, entry, event)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one event must not stop the others; it is shown
+            return _mark(connection, entry, "dead", f"no route: {type(error).__name__}")
 
     def _admit(self, connection: Connection, entry: Entry, event: Envelope) -> tuple[Status, str]:
         """The merchant's own event opens or confirms a purchase, if it is fresh."""
@@ -94,14 +99,17 @@ class Router:
         while not stop.is_set():
             try:
                 await self._expire()
-                old = self.clock.now() - timedelta(seconds=PLACE_AFTER)
-                entry = await self.store.read(lambda c: inbox.parked_as(c, UNPLACED, old))
+                entry = await self.store.read(self._unplaced)
                 if entry:
                     await self._look_up(entry)
                     continue
             except StoreUnavailable:
                 pass  # the next round tries again
             await _pause(stop, PLACE_AFTER)
+
+    def _unplaced(self, connection: Connection) -> Entry | None:
+        before = self.clock.now() - timedelta(seconds=PLACE_AFTER)
+        return inbox.parked_as(connection, UNPLACED, before)
 
     async def _expire(self) -> None:
         before = self.clock.now() - KEEP_PARKED

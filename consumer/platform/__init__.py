@@ -5,11 +5,12 @@ from consumer.platform.calls import Call
 from consumer.platform.client import Platform
 from consumer.platform.envelope import problems
 from consumer.platform.limiter import Limiter, LocalLimiter, Priority
-from consumer.platform.paths import path, route
+from consumer.platform.paths import ImpossiblePath, path, route
 
 __all__ = [
     "Answer",
     "Call",
+    "ImpossiblePath",
     "Limiter",
     "LocalLimiter",
     "Platform",

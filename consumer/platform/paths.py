@@ -13,15 +13,19 @@ WORDS = frozenset(
 )
 
 
+class ImpossiblePath(ValueError):
+    """An id that no URL can carry: empty, `.` or `..`."""
+
+
 def path(*segments: str) -> str:
     """`path("checkouts", id)` -> `/checkouts/<id, percent-encoded>`.
 
-    Ids are opaque and may contain special characters (PLATFORM §1.3). Raises ValueError for an
-    empty segment and for `.` and `..`, which a URL can't carry as an id.
+    Ids are opaque and may contain special characters (PLATFORM §1.3). Raises
+    ImpossiblePath for an empty segment and for `.` and `..`, which a URL can't carry as an id.
     """
     for segment in segments:
         if segment in ("", ".", ".."):
-            raise ValueError("an id of the platform can't be empty, '.' or '..'")
+            raise ImpossiblePath("an id of the platform can't be empty, '.' or '..'")
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 

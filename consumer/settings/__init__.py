@@ -40,6 +40,7 @@ Seconds = Annotated[float, BeforeValidator(values.seconds), Field(gt=0, le=86_40
 Duration = Annotated[timedelta, BeforeValidator(values.duration), AfterValidator(values.positive)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(values.network_list)]
 ProxyNetworks = Annotated[tuple[Network, ...], BeforeValidator(values.proxy_list)]
+Hosts = Annotated[tuple[str, ...], BeforeValidator(values.host_list)]
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(values.secret_list)]
 Tokens = Annotated[tuple[Token, ...], BeforeValidator(values.token_list)]
 Basic = Annotated[SecretStr, BeforeValidator(values.credentials)]
@@ -108,6 +109,7 @@ class Settings(StoreSettings):
     consent_window: Duration = timedelta(minutes=30)
     hold_deadline: Duration = timedelta(days=7)
     max_fact_age: Duration = timedelta(days=3)
+    redirect_hosts: Hosts = ()
     webhooks: Switch = True
     webhook_secrets: Secrets = Field((), validate_default=True)
     webhook_tolerance: Seconds = 600.0

@@ -61,6 +61,16 @@ def switch(value: Any) -> Any:
     return words[value.lower()] if isinstance(value, str) else value
 
 
+def host_list(value: Any) -> Any:
+    """Host names, in lower case, without scheme, port or path."""
+    if not isinstance(value, str):
+        return value
+    hosts = tuple(entry.lower() for entry in entries(value))
+    if not all(re.fullmatch(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", host) for host in hosts):
+        raise ValueError("must be a comma-separated list of host names")
+    return hosts
+
+
 def entries(value: str) -> list[str]:
     """The parts of a comma-separated list; at least one."""
     found = [entry.strip() for entry in value.split(",") if entry.strip()]

@@ -51,4 +51,10 @@ def of_purchase(connection: Connection, purchase_id: str) -> list[Record]:
     rows = connection.execute(
         select(*columns).where(decisions.c.purchase_id == purchase_id).order_by(decisions.c.seq)
     )
-    return [Record(*row[:-2], json.loads(row[-2]), json.loads(row[-1])) for row in rows]
+    found = []
+    for row in rows.mappings():
+        values = dict(row)
+        for name in ("evidence", "alternatives"):
+            values[name] = json.loads(values[name])
+        found.append(Record(**values))
+    return found

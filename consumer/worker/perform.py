@@ -8,7 +8,7 @@ from consumer.errors import OutcomeUnknown as OutcomeUnknownError
 from consumer.errors import Rejected as RejectedError
 from consumer.errors import Unavailable as UnavailableError
 from consumer.observe.masking import without_client_secrets
-from consumer.platform import Answer, Platform, path
+from consumer.platform import Answer, ImpossiblePath, Platform, path
 from consumer.store.commands import Task
 from handlers.cloning import MARK
 from schemas.base import JsonObject
@@ -42,6 +42,8 @@ async def perform(platform: Platform, task: Task, send_by: float) -> Result:
         return Rejected(status=error.status, problems=error.errors, request_id=error.request_id)
     except UnavailableError as error:
         return Unavailable(status=error.status, retry_after=error.retry_after)
+    except ImpossiblePath:
+        return Rejected(status=404)  # an id like ".." names nothing and can't be asked for
     except OutcomeUnknownError as error:
         return OutcomeUnknown(
             status=error.status, problems=error.errors, request_id=error.request_id

@@ -27,6 +27,7 @@ CONSUMER_LAYERS = {
     "consumer.router": 5,
     "consumer.worker": 5,
     "consumer.relay": 5,
+    "consumer.watch": 5,
     "consumer.sources": 6,
     "consumer.web": 6,
     "consumer.app": 7,

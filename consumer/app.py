@@ -1,0 +1,206 @@
+"""The service: what it consists of, how it starts, and how it ends."""
+
+import asyncio
+import secrets
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Any
+
+import httpx
+import structlog
+from httpx_aiohttp import AiohttpTransport
+
+from consumer.clock import Clock, SystemClock
+from consumer.observe import Metrics, calls
+from consumer.platform import LocalLimiter, Platform
+from consumer.relay import SINK, Relay
+from consumer.router import Router
+from consumer.settings import Settings
+from consumer.signals import Changes, Signal
+from consumer.store import inbox, leases
+from consumer.store.engine import Store, StoreUnavailable, sqlite_engine
+from consumer.store.lock import database_file, exclusive
+from consumer.store.migrate import migrate
+from consumer.watch import Watch
+from consumer.web.app import application
+from consumer.web.deps import Deps, webhook_rules
+from consumer.web.server import listener
+from consumer.web.server import serve as serve_http
+from consumer.worker import Worker
+from handlers.policy import Policy
+from handlers.redirects import LOOPBACK
+
+GAUGES_EVERY = 5.0  # seconds
+log = structlog.get_logger("order_rescue")
+
+
+def policy(settings: Settings) -> Policy:
+    """The merchant's choices for the rules."""
+    return Policy(
+        live=settings.live,
+        settle=timedelta(seconds=settings.platform_settle),
+        consent_window=settings.consent_window,
+        hold_deadline=settings.hold_deadline,
+        redirect_hosts=settings.redirect_hosts,
+        loopback=httpx.URL(settings.platform_url).host in LOOPBACK,
+    )
+
+
+@dataclass
+class Service:
+    """The running parts. `tasks` are those that must not end before the service does."""
+
+    settings: Settings
+    store: Store
+    platform: Platform
+    limiter: LocalLimiter
+    client: httpx.AsyncClient
+    clock: Clock
+    metrics: Metrics
+    tasks: dict[str, asyncio.Task[None]]
+
+    def parts(self, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, None]]:
+        """Every part as a coroutine that ends after `stop`."""
+        news, work, told, changes = Signal(), Signal(), Signal(), Changes()
+        owner = secrets.token_hex(8)
+        watch = Watch(self.metrics, self.clock)
+        sinks = (SINK,) if self.settings.outcome_webhook_url else ()
+        router = Router(
+            *(self.store, self.platform, self.clock, self.settings.live),
+            *(self.settings.max_fact_age, news, work, watch.routed),
+        )
+        worker = Worker(
+            *(self.store, self.platform, self.clock, policy(self.settings), changes),
+            *(work, watch, owner, sinks, told.set),
+        )
+        deps = self._deps(_both(news, work), changes, stop)
+        parts = {
+            "web": self._web(deps, stop),
+            "router": router.run(stop),
+            "worker": worker.run(stop),
+            "gauges": self._gauges(stop),
+        }
+        if self.settings.outcome_webhook_url:
+            relay = Relay(
+                *(self.store, self.clock, self.client, self.settings.outcome_webhook_url),
+                *(self.settings.outcome_webhook_key, owner, told, watch.delivered),
+            )
+            parts["relay"] = relay.run(stop)
+        return parts
+
+    def _deps(self, stored: Signal, changes: Changes, stop: asyncio.Event) -> Deps:
+        return Deps(
+            store=self.store,
+            platform=self.platform,
+            clock=self.clock,
+            tokens=self.settings.api_tokens,
+            webhook=webhook_rules(self.settings),
+            router_signal=stored,
+            changes=changes,
+            metrics=self.metrics,
+            ailing=self._ailing,
+            stopping=stop.is_set,
+        )
+
+    def _ailing(self) -> list[str]:
+        return [name for name, task in self.tasks.items() if task.done()]
+
+    async def _web(self, deps: Deps, stop: asyncio.Event) -> None:
+        sock = listener(self.settings.host, self.settings.port)
+        host, port = sock.getsockname()[:2]
+
+        def ready() -> None:
+            log.info("serving", url=f"http://{host}:{port}", version=version("order-rescue"))
+
+        await serve_http(application(deps), sock, stop, ready)
+
+    async def _gauges(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                depth = await self.store.read(inbox.depth)
+                self.metrics.levels(
+                    inbox=depth, writer=self.store.backlog(), limiter=self.limiter.waiting
+                )
+            except StoreUnavailable:
+                log.warning("the database can't be read now")
+            try:
+                async with asyncio.timeout(GAUGES_EVERY):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+
+class _Both(Signal):
+    """One signal that sets two."""
+
+    def __init__(self, first: Signal, second: Signal) -> None:
+        super().__init__()
+        self._signals = (first, second)
+
+    def set(self) -> None:
+        for each in self._signals:
+            each.set()
+
+
+def _both(first: Signal, second: Signal) -> Signal:
+    return _Both(first, second)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, then finish what is under way.
+
+    Raises DatabaseInUse, SchemaUnknown or StoreUnavailable when it can't start, and an
+    ExceptionGroup when a part of it fails: then the process must end.
+    """
+    with exclusive(database_file(settings.database_url)):
+        stop = asyncio.Event()
+        async with _service(settings) as service:
+            with _stopping_on_signals(stop):
+                async with asyncio.TaskGroup() as group:
+                    for name, part in service.parts(stop).items():
+                        service.tasks[name] = group.create_task(part, name=name)
+        log.info("stopped")
+
+
+@asynccontextmanager
+async def _service(settings: Settings) -> AsyncIterator[Service]:
+    engine = sqlite_engine(settings.database_url)
+    migrate(engine)
+    clock, metrics = SystemClock(), Metrics()
+    store = Store(engine)
+    limiter = LocalLimiter(settings.platform_rate, clock)
+    platform = Platform(
+        url=settings.platform_url,
+        key=settings.platform_key.get_secret_value(),
+        limiter=limiter,
+        clock=clock,
+        version=settings.platform_version,
+        timeout=settings.platform_timeout,
+        application=f"order-rescue/{version('order-rescue')}",
+        observe=calls(metrics),
+    )
+    client = httpx.AsyncClient(transport=AiohttpTransport(), timeout=None, trust_env=False)
+    try:
+        # This process holds the file's lock, so whoever held these leases is dead.
+        await store.write(lambda connection: leases.end_all(connection, clock.now()))
+        async with platform, client:
+            yield Service(settings, store, platform, limiter, client, clock, metrics, {})
+    finally:
+        store.close()
+
+
+@contextmanager
+def _stopping_on_signals(stop: asyncio.Event):  # type: ignore[no-untyped-def]  # a generator of nothing
+    """SIGTERM and SIGINT set `stop`; installed before uvicorn could install its own."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
