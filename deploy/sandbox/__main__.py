@@ -19,7 +19,7 @@ def options_of(arguments: Sequence[str] | None = None) -> Options:
     add("--webhook-types", default="*", help="comma-separated, wildcards allowed")
     add("--basic", help="user:password for the webhook")
     add("--speed", type=float, default=1.0, help="divides retry, review and settlement delays")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, help="makes ids and faults repeatable")
     add("--rate", type=float, help="requests a second for every key")
     found = parser.parse_args(arguments)
     if found.speed <= 0:

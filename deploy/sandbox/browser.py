@@ -2,7 +2,7 @@
 
 from . import cards, customers, sources
 from .errors import Refusal, invalid, not_found
-from .fields import FLAG, NUMBER, OBJECT, TEXT, check
+from .fields import FLAG, NUMBER, OBJECT, TEXT, check, check_place
 from .limiter import is_live
 from .model import Checkout, Json, Source
 from .world import World
@@ -26,6 +26,7 @@ BLOCKS: dict[str, Json] = {
 def create_source(world: World, body: Json) -> Source:
     """Raises 400 for data that no source can be made of."""
     check(body, FIELDS)
+    check_place("owner", body.get("owner"))
     checkout = _checkout(world, body.get("sessionId"))
     kind = body.get("type") or "creditCard"
     if kind not in cards.KNOWN:

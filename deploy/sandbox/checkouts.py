@@ -18,9 +18,10 @@ from .fields import (
     check,
     check_discount,
     check_metadata,
+    check_place,
     text,
 )
-from .model import Checkout, Item, Json, Session
+from .model import Checkout, Item, Json, Session, Source
 from .totals import Totals, compute
 from .world import World
 
@@ -91,9 +92,7 @@ def create(world: World, live: bool, body: Json) -> Checkout:
         shipping_discount=body.get("shippingDiscount"),
     )
     _check_tax_identifiers(checkout)
-    source = (
-        sources.find(world, live, body["sourceId"], "sourceId") if body.get("sourceId") else None
-    )
+    source = _wanted_source(world, live, body)
     if source is not None:
         sources.attach(world, checkout, source, totals(checkout).total)
     world.checkouts[checkout_id] = checkout
@@ -101,6 +100,18 @@ def create(world: World, live: bool, body: Json) -> Checkout:
     shown = view(world, checkout)
     world.emit("checkout.created", live, shown)
     return checkout
+
+
+def _wanted_source(world: World, live: bool, body: Json) -> Source | None:
+    """An empty id means none (PLATFORM §5.5). `POST /checkouts` declares no 404."""
+    source_id = body.get("sourceId")
+    if not source_id:
+        return None
+    source = world.sources.get(source_id)
+    if source is None or source.live != live:
+        message = f"Source '{source_id}' not found."
+        raise Refusal(409, "not_found", message, "sourceId")
+    return source
 
 
 def update(world: World, checkout: Checkout, body: Json) -> Checkout:
@@ -111,9 +122,7 @@ def update(world: World, checkout: Checkout, body: Json) -> Checkout:
     _check_common(body)
     if "currency" in body:
         check_currency(text(body, "currency"))
-    source = None
-    if body.get("sourceId"):
-        source = sources.find(world, checkout.live, body["sourceId"], "sourceId")
+    source = _wanted_source(world, checkout.live, body)
     before = view(world, checkout)
     for item, change in changes:
         item.request.update({name: value for name, value in change.items() if name != "id"})
@@ -158,6 +167,7 @@ def _item(world: World, wanted: object) -> Item:
         raise invalid("items", "An item is not an object.")
     check(wanted, ITEM)
     check_metadata(wanted.get("metadata"))
+    check_place("shipFrom", wanted.get("shipFrom"))
     check_discount(wanted.get("discount"))
     details = wanted.get("productDetails")
     if not wanted.get("skuId"):
@@ -200,6 +210,7 @@ def _item_changes(checkout: Checkout, wanted: Any) -> list[tuple[Item, Json]]:
             raise invalid("items", "An item is not an object.")
         check(change, ITEM_UPDATE)
         check_metadata(change.get("metadata"))
+        check_place("shipFrom", change.get("shipFrom"))
         if change.get("id") is None:
             raise missing("id")
         if change["id"] not in by_id:
@@ -210,6 +221,8 @@ def _item_changes(checkout: Checkout, wanted: Any) -> list[tuple[Item, Json]]:
 
 def _check_common(body: Json) -> None:
     check_metadata(body.get("metadata"))
+    for name in ("shipTo", "billTo", "shipFrom"):
+        check_place(name, body.get(name))
     if body.get("shipTo") is not None:
         check_ship_to(body["shipTo"])
     if body.get("billTo") is not None:

@@ -151,7 +151,7 @@ class Faults:
 
 
 def rate_of(spec: object) -> float:
-    return float(spec.get("rate", 0) if isinstance(spec, dict) else spec)  # type: ignore[arg-type]
+    return float(spec.get("rate", 1) if isinstance(spec, dict) else spec)  # type: ignore[arg-type]
 
 
 def check_pattern(name: str, pattern: object) -> None:

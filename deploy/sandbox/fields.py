@@ -63,6 +63,22 @@ def check_metadata(metadata: object) -> None:
             raise Refusal(400, "invalid_metadata_value", message, "metadata")
 
 
+def check_place(name: str, place: object) -> None:
+    """`shipTo`, `billTo`, `shipFrom`, `owner`: an object whose address holds texts."""
+    if place is None:
+        return
+    if not isinstance(place, dict):
+        raise invalid(name, f"'{name}' has the wrong type.")
+    address = place.get("address")
+    if address is None:
+        return
+    if not isinstance(address, dict):
+        raise invalid(f"{name}.address", f"'{name}.address' has the wrong type.")
+    for part, value in address.items():
+        if value is not None and not isinstance(value, str):
+            raise invalid(f"{name}.address.{part}", f"'{name}.address.{part}' has the wrong type.")
+
+
 def text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if value is None:

@@ -69,10 +69,9 @@ def payment(world: World, order: Order) -> Json:
     paid = sum(order.shares.values(), Decimal(0))
     open_amount = max(Decimal(0), order.total - paid)
     state = order.session.settled or "complete"
-    shown: Json = {
-        "sources": sources.list_brief(world, order.shares),
-        "session": sessions.view(order.session, state, paid, open_amount),
-    }
+    shown: Json = {"session": sessions.view(order.session, state, paid, open_amount)}
+    if order.shares:
+        shown["sources"] = sources.list_brief(world, order.shares)
     if order.charge_ids:
         shown["charges"] = [
             charges.view(world.charges[charge_id], inside_order=True)

@@ -21,7 +21,10 @@ from .world import World
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`rate`: requests a second for every key, instead of the documented 25 and 250."""
+    """`rate`: requests a second for every key, instead of the documented 25 and 250.
+
+    `speed` divides the platform's own delays; `seed` makes ids and faults repeatable.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -31,7 +34,7 @@ class Options:
     webhook_types: tuple[str, ...] = ("*",)
     basic: tuple[str, str] | None = None
     speed: float = 1.0
-    seed: int = 0
+    seed: int | None = None
     rate: float | None = None
 
 
@@ -104,4 +107,7 @@ async def running(options: Options | None = None) -> AsyncIterator[Sandbox]:
             sending.cancel()
             for task in edge.late:
                 task.cancel()
-            await asyncio.gather(serving, sending, *edge.late, return_exceptions=True)
+            ended = await asyncio.gather(serving, sending, *edge.late, return_exceptions=True)
+        for outcome in ended:
+            if isinstance(outcome, Exception):
+                raise outcome  # a sandbox that half worked must not pass for a whole one

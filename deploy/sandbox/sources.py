@@ -9,7 +9,7 @@ from typing import Any
 from . import cards
 from .clock import stamp
 from .errors import Refusal, invalid, missing, not_found, session_closed
-from .fields import ANY, NUMBER, OBJECT, TEXT, check, text
+from .fields import ANY, NUMBER, OBJECT, TEXT, check, check_place, text
 from .model import Checkout, Json, Source
 from .totals import money
 from .world import World
@@ -85,6 +85,7 @@ def credits(world: World, checkout: Checkout) -> Decimal:
 def create_credit(world: World, live: bool, body: Json) -> Source:
     """`POST /sources`: store credit only; a server can't make a card (PLATFORM §3.5)."""
     check(body, CREDIT)
+    check_place("owner", body.get("owner"))
     if text(body, "type") != "customerCredit":
         raise invalid("type", f"'{body['type']}' is not a valid type.")
     session_id = text(body, "paymentSessionId")

@@ -29,10 +29,14 @@ VERSION = "2021-12-13"
 
 @dataclass(slots=True)
 class World:
-    """One account, both modes. Test and live resources do not see each other."""
+    """One account, both modes. Test and live resources do not see each other.
+
+    Without a seed, ids never repeat from one run to the next: consumers that remember events
+    would take a restarted sandbox's for old ones.
+    """
 
     clock: Clock
-    seed: int = 0
+    seed: int | None = None
     rate: float | None = None
     url: str = ""
     settings: Settings = field(default_factory=Settings)
@@ -52,11 +56,12 @@ class World:
     random: Random = field(init=False)
     faults: Faults = field(init=False)
     limiter: Limiter = field(init=False)
-    number: int = 0
+    number: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
-        self.faults = Faults(Random(self.seed + 1))
+        self.faults = Faults(Random(self.random.random()))
+        self.number = self.random.randrange(10_000_000)
         self.limiter = Limiter(self.rate)
 
     def now(self) -> datetime:
@@ -71,7 +76,7 @@ class World:
     def new_number(self) -> str:
         """Order and item ids are 12 digits (PLATFORM §1.3)."""
         self.number += 1
-        return f"{30010020 + self.number:08d}0336"
+        return f"{30_000_000 + self.number}0336"
 
     def emit(self, kind: str, live: bool, thing: Json, previous: Json | None = None) -> Event:
         """Stores an event and hands it to every enabled webhook that wants it."""
