@@ -19,7 +19,7 @@ CONSUMER_LAYERS = {
     "consumer.errors": 1,
     "consumer.clock": 1,
     "consumer.signals": 1,
-    "consumer.signature": 2,
+    "consumer.signature": 1,
     "consumer.settings": 2,
     "consumer.observe": 3,
     "consumer.store": 4,
