@@ -61,7 +61,7 @@ def _columns(purchase: Purchase) -> dict[str, object]:
         "order_id": purchase.order.id if purchase.order else None,
         "version": purchase.version,
         "schema_number": purchase.schema_number,
-        "document": purchase.model_dump_json(by_alias=True, exclude_none=True),
+        "document": purchase.model_dump_json(by_alias=True),
         "created_at": purchase.created_at,
         "updated_at": purchase.updated_at,
     }
