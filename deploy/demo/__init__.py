@@ -1,0 +1,1 @@
+"""The demo: shoppers, a stand-in platform that misbehaves, and the books at the end."""

@@ -1,0 +1,201 @@
+"""One shopper with a browser: fills a basket, places the order, does what the page asks."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .storefront import Card, Json, Storefront
+from .trouble import Trouble
+
+LOOKS = (0.2, 0.3, 0.5, 0.8, 1.2)  # seconds between looks at the page, the last one for ever
+AGAIN = 4.0  # seconds after which a shopper who paid presses the button again
+ENDS = frozenset({"accepted", "lost", "review"})
+GOOD = Card()
+
+
+class GaveUp(Exception):
+    """The page asked for something that no shopper of this demo can do."""
+
+
+@dataclass(slots=True)
+class Shopper:
+    """`name` is the order number at the storefront, the platform's upstream id."""
+
+    name: str
+    number: int
+    shop: Storefront
+    trouble: Trouble
+    customer: str | None = None
+    full_name: str | None = "Ada Probe"
+    request: Json = field(default_factory=dict)
+    checkout: Json = field(default_factory=dict)
+    total: Json = field(default_factory=dict)
+    purchase: Json = field(default_factory=dict)
+    answered: int = 0  # the newest version of the purchase that the shopper has reacted to
+
+    async def registers(self, **known: Any) -> None:
+        """Has an account at the shop."""
+        self.customer = f"customer-{self.name}"
+        await self.shop.register({"id": self.customer, "email": self.email, **known})
+
+    async def fills_basket(self, *, ship_to_name: bool = True) -> None:
+        """The storefront opens a checkout and keeps its own request."""
+        self.request = self._request()
+        if not ship_to_name:
+            del self.request["shipTo"]["name"]
+        self.checkout = await self.shop.open_checkout(self.request)
+        self.total = {"amount": self.checkout["totalAmount"], "currency": "EUR"}
+
+    async def saves_card(self, card: Card) -> str:
+        """A card that the customer's account remembers."""
+        return await self.shop.card_field(self._session, card, saved_for=self.customer)
+
+    async def attaches(self, source: Card | str) -> None:
+        """Pays on the storefront's own page."""
+        if isinstance(source, Card):
+            source = await self.shop.card_field(self._session, source)
+        await self.shop.attach(self.checkout["id"], source)
+
+    async def places_order(self, *, seen: float | None = None) -> None:
+        """Presses the button; `seen` is the total that the page showed, if it was wrong."""
+        total = self.total if seen is None else self.total | {"amount": seen}
+        self._see(await self.shop.place(self.checkout["id"], self.name, self.request, total))
+
+    async def pays(self, source: Card | str) -> None:
+        """Types a card, or chooses a saved one, on the page of the purchase."""
+        session = await self.shop.payment_session(self.id)
+        if session is None:
+            return
+        self._reacts()
+        if isinstance(source, Card):
+            source = await self.shop.card_field(session["sessionId"], source)
+        self._see(await self.shop.pay(self.id, source))
+
+    async def is_asked(self, action: str) -> None:
+        """Waits until the page asks for this, or the purchase has ended."""
+        for wait in _forever(LOOKS):
+            if self._asked == action or self.purchase["state"] in ENDS:
+                return
+            await asyncio.sleep(wait)
+            self._see(await self.shop.purchase(self.id))
+
+    async def pays_at_the_storefront(self, card: Card = GOOD) -> None:
+        """Asked for a card, uses the storefront's own page, of which only the platform knows."""
+        await self.is_asked("collect_payment")
+        if self.purchase["state"] in ENDS:
+            return
+        self._reacts()
+        await self.attaches(card)
+        since = time.monotonic()
+        for wait in _forever(LOOKS):
+            await asyncio.sleep(wait)
+            self._see(await self.shop.purchase(self.id))
+            if self._asked != "collect_payment":
+                return
+            if time.monotonic() - since > AGAIN:  # the webhook is late or lost
+                await self.places_order()
+                since = time.monotonic()
+
+    async def follows(self, *cards: Card) -> None:
+        """Does what the page asks until there is an outcome; the last card is used for ever."""
+        wallet = list(cards or (GOOD,))
+        waits = _forever(LOOKS)
+        while self.purchase["state"] not in ENDS:
+            if self._asked and self.purchase["version"] > self.answered:
+                waits = _forever(LOOKS)
+                await self._does(wallet)
+                continue
+            await asyncio.sleep(next(waits))
+            self._see(await self.shop.purchase(self.id))
+
+    async def _does(self, wallet: list[Card]) -> None:
+        action = self.purchase["shopper"]["nextAction"]
+        match action["action"]:
+            case "collect_payment":
+                await self.pays(wallet.pop(0) if len(wallet) > 1 else wallet[0])
+            case "correct_checkout":
+                self._reacts()
+                fields = _corrections([fault["path"] for fault in action["fields"]])
+                self._see(await self.shop.correct(self.id, fields))
+            case "confirm_total":
+                self._reacts()
+                now = action["totals"]["now"]
+                checkout = self.purchase["checkoutId"]
+                self._see(await self.shop.confirm(self.id, checkout, now))
+            case other:
+                raise GaveUp(f"asked for {other}")
+        if self.purchase["version"] <= self.answered:
+            await asyncio.sleep(LOOKS[0])
+            self._see(await self.shop.purchase(self.id))
+
+    @property
+    def id(self) -> str:
+        """The purchase's id."""
+        return str(self.purchase["id"])
+
+    @property
+    def email(self) -> str:
+        """One of their own: limits for one person must not strike the crowd."""
+        return f"shopper-{self.number}@example.test"
+
+    @property
+    def _session(self) -> str:
+        return str(self.checkout["payment"]["session"]["id"])
+
+    @property
+    def _asked(self) -> str | None:
+        action = self.purchase["shopper"]["nextAction"]
+        return action["action"] if action else None
+
+    def _reacts(self) -> None:
+        self.answered = int(self.purchase["version"])
+
+    def _see(self, purchase: Json | None) -> None:
+        """What the page shows; an answer that was overtaken by a newer one is not looked at."""
+        if purchase is not None and purchase["version"] >= self.purchase.get("version", 0):
+            self.purchase = purchase
+
+    def _request(self) -> Json:
+        address = {
+            "line1": f"Teststr. {self.number + 1}", "city": "Berlin", "postalCode": "10115",
+            "country": "DE",
+        }  # fmt: skip
+        request: Json = {
+            "currency": "EUR",
+            "email": self.email,
+            "locale": "de_DE",
+            "browserIp": f"198.18.{self.number // 250}.{self.number % 250 + 1}",
+            "upstreamId": self.name,
+            "applicationId": "demo-storefront",
+            "shipFrom": {"address": {"country": "NL"}},
+            "shipTo": {"name": self.full_name, "address": address},
+            "billTo": {"name": self.full_name, "address": address},
+            "shippingChoice": {"id": "q-77", "amount": 4.5, "description": "Standard",
+                               "serviceLevel": "SG"},
+            "items": [{"skuId": "kbd-1", "quantity": 1 + self.number % 3, "price": 25.0,
+                       "metadata": {"line": "1"}}],
+            "metadata": {"basket": f"b-{self.number}"},
+        }  # fmt: skip
+        if self.customer is not None:
+            request["customerId"] = self.customer
+        return request
+
+
+def _corrections(paths: list[str]) -> Json:
+    """What the shopper types into the fields that the page marks."""
+    typed = {"shipTo.name": {"shipTo": {"name": "Ada Probe"}}}
+    fields: Json = {}
+    for path in paths:
+        if path not in typed:
+            raise GaveUp(f"asked to correct {path}")
+        fields |= typed[path]
+    return fields
+
+
+def _forever(waits: tuple[float, ...]) -> Iterator[float]:
+    """The waits, and then the last one again and again."""
+    yield from waits
+    yield from itertools.repeat(waits[-1])

@@ -1,0 +1,166 @@
+"""The merchant's storefront: what its back end and its pages call, over HTTP, patiently.
+
+It knows the platform's public interface and the service's storefront API, nothing else. Every
+call is repeated while the other side is away or busy; the caller's deadline ends that.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+Json = dict[str, Any]
+PATIENCE = (0.2, 0.3, 0.5, 0.8)  # seconds between repetitions, the last one for ever
+AWAY = frozenset({408, 429, 500, 502, 503, 504})
+DECISION_SECONDS = 5  # `Prefer: wait`
+
+
+class Unexpected(Exception):
+    """An answer that a correct storefront never gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the shopper types. `last_name` may be one of the sandbox's magic ones."""
+
+    number: str = "4444222233331111"
+    last_name: str = "Probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Storefront:
+    """Addresses and credentials of one merchant."""
+
+    http: httpx.AsyncClient
+    platform_url: str
+    platform_key: str
+    service_url: str
+    token: str
+
+    async def open_checkout(self, request: Json) -> Json:
+        """A checkout at the platform."""
+        return await self._platform("POST", "/checkouts", request)
+
+    async def register(self, customer: Json) -> None:
+        """A customer record at the platform; that it is there already is fine."""
+        await self._platform("POST", "/customers", customer, also=(409,))
+
+    async def attach(self, checkout_id: str, source_id: str) -> None:
+        """Attach a source without the service's knowledge."""
+        await self._platform("POST", f"/checkouts/{checkout_id}/sources/{source_id}", {})
+
+    async def card_field(self, session_id: str, card: Card, *, saved_for: str | None = None) -> str:
+        """The card field of the page (DigitalRiver.js): a card becomes a source; its id."""
+        body: Json = {
+            "sessionId": session_id,
+            "type": "creditCard",
+            "card": {"number": card.number, "expirationMonth": 3, "expirationYear": 2035},
+            "owner": {
+                "firstName": "Ada", "lastName": card.last_name, "email": "ada@example.test",
+                "address": {"line1": "Teststr. 1", "city": "Berlin", "postalCode": "10115",
+                            "country": "DE"},
+            },
+        }  # fmt: skip
+        if saved_for is not None:
+            body |= {"customerId": saved_for, "reusable": True}
+        answer = await self._patiently("POST", f"{self.platform_url}/_browser/sources", body)
+        return str(_good(answer)["id"])
+
+    async def place(
+        self, checkout_id: str, upstream_id: str, create_request: Json, total: Json
+    ) -> Json:
+        """The shopper presses "place order"; also when they press it again."""
+        body = {
+            "checkoutId": checkout_id,
+            "upstreamId": upstream_id,
+            "createRequest": create_request,
+            "confirmedTotal": total,
+        }
+        return _good(await self._service("POST", "/v1/purchases", body))
+
+    async def purchase(self, purchase_id: str) -> Json:
+        """Where the purchase stands."""
+        return _good(await self._service("GET", f"/v1/purchases/{purchase_id}"))
+
+    async def payment_session(self, purchase_id: str) -> Json | None:
+        """What the card field needs; None if no payment is wanted just now."""
+        path = f"/v1/purchases/{purchase_id}/payment-session"
+        return _unless_moved_on(await self._service("GET", path))
+
+    async def pay(self, purchase_id: str, source_id: str) -> Json | None:
+        """The shopper chose this source; None if the purchase moved on meanwhile."""
+        return await self._act(purchase_id, "payment-source", {"sourceId": source_id})
+
+    async def correct(self, purchase_id: str, fields: Json) -> Json | None:
+        """The shopper corrected these fields of the checkout."""
+        return await self._act(purchase_id, "corrections", {"checkout": fields})
+
+    async def confirm(self, purchase_id: str, checkout_id: str, total: Json) -> Json | None:
+        """The shopper agrees to this total."""
+        body = {
+            "checkoutId": checkout_id,
+            "totalAmount": total["amount"],
+            "currency": total["currency"],
+        }
+        return await self._act(purchase_id, "confirmation", body)
+
+    async def _act(self, purchase_id: str, call: str, body: Json) -> Json | None:
+        path = f"/v1/purchases/{purchase_id}/{call}"
+        return _unless_moved_on(await self._service("POST", path, body))
+
+    async def _service(self, method: str, path: str, body: Json | None = None) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.token}"}
+        if method == "POST":
+            headers["prefer"] = f"wait={DECISION_SECONDS}"
+        return await self._patiently(method, self.service_url + path, body, headers)
+
+    async def _platform(self, method: str, path: str, body: Json, also: Iterable[int] = ()) -> Json:
+        headers = {"authorization": f"Bearer {self.platform_key}"}
+        url = self.platform_url + path
+        while True:
+            answer = await self._patiently(method, url, body, headers)
+            if answer.status_code in also:
+                return {}
+            try:
+                return _good(answer)
+            except ValueError:
+                continue  # an answer that can't be read: ask again
+
+    async def _patiently(
+        self,
+        method: str,
+        url: str,
+        body: Json | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        waits = iter(PATIENCE)
+        while True:
+            wait = next(waits, PATIENCE[-1])
+            try:
+                answer = await self.http.request(method, url, json=body, headers=headers)
+                if answer.status_code not in AWAY:
+                    return answer
+                wait = max(wait, _retry_after(answer))
+            except httpx.TransportError:
+                pass  # refused or broken off: the service is down, or the answer was lost
+            await asyncio.sleep(wait)
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    """Seconds; at most 5, since a demo has no time for more."""
+    text = answer.headers.get("retry-after", "")
+    return min(float(text), 5.0) if text.isdigit() else 0.0
+
+
+def _unless_moved_on(answer: httpx.Response) -> Json | None:
+    return None if answer.status_code == 409 else _good(answer)
+
+
+def _good(answer: httpx.Response) -> Json:
+    if not answer.is_success:
+        request = answer.request
+        raise Unexpected(f"{request.method} {request.url.path}: {answer.status_code} {answer.text}")
+    shown: Json = answer.json()
+    return shown
