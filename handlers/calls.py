@@ -239,16 +239,14 @@ def on_decided(purchase: Purchase, fact: OperatorDecided, moment: Moment) -> Dec
             return ignore(purchase, "operator.no_order_named", "DESIGN, HTTP")
         case "no_order":
             settled = change(purchase, unsettled_since=None, verdict=None, repeats=0)
-            return _resumed(settled, "operator.no_order", seen)
+            return _resumed(settled, "operator.no_order", moment, seen)
         case "resume":
-            return _resumed(purchase, "operator.resume", seen)
+            return _resumed(purchase, "operator.resume", moment, seen)
 
 
-def _resumed(purchase: Purchase, rule: str, seen: dict[str, str]) -> Decision:
+def _resumed(purchase: Purchase, rule: str, moment: Moment, seen: dict[str, str]) -> Decision:
     if purchase.unsettled_since:
-        moment = Moment(purchase.unsettled_since, purchase.unsettled_since)
-        looking = unknown.look(change(purchase, repeats=0), rule, moment, seen)
-        return Decision(looking.purchase, rule, "DESIGN, HTTP", looking.commands, evidence=seen)
+        return unknown.look(change(purchase, repeats=0), rule, moment, seen)
     checked, commands = check(purchase)
     return Decision(checked, rule, "DESIGN, HTTP", commands, evidence=seen)
 

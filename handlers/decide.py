@@ -143,6 +143,8 @@ def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
 def _on_key_taken(purchase: Purchase, fact: KeyTaken) -> Decision:
     """Another purchase has this checkout's upstream id; the one without a submission goes."""
     seen = {"key": fact.key, "owner": fact.owner}
+    if purchase.state in (State.ACCEPTED, State.LOST):
+        return ignore(purchase, "chain.ended", "DESIGN, Router", **seen)
     if purchase.submissions or purchase.orders:
         waiting = end(purchase, State.REVIEW, Reason.MERGE, "order.checking")
         return Decision(waiting, "chain.merge", "DESIGN, Router", evidence=seen, alert="merge")

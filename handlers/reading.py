@@ -57,9 +57,12 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
         return decision
     if purchase.current.condition is not Condition.OPEN:
         return replacement.open_next(purchase, reading, moment, policy)
+    if reading.checkout is None:
+        return _not_there(purchase, moment, policy)
     sight = _sight(reading)
     if sight is None:
-        return _not_there(purchase, moment, policy)
+        waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
+        return Decision(waiting, "reading.not_understood", "PLATFORM §2.3", alert="not_understood")
     if sight.checkout.live_mode is not None and sight.checkout.live_mode is not policy.live:
         waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
         return Decision(waiting, "reading.wrong_mode", "PLATFORM §1.1", alert="wrong_mode")
@@ -70,7 +73,7 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
 
 
 def _sight(reading: Reading) -> Sight | None:
-    """The reading with its parts parsed; `None` if there is no such checkout, or half of one."""
+    """The reading with its parts parsed; `None` if something that the gate needs is missing."""
     try:
         checkout = Checkout.model_validate(reading.checkout)
         total = Money(amount=checkout.total_amount, currency=checkout.currency)  # type: ignore[arg-type]  # None is refused

@@ -33,6 +33,7 @@ def look(
 ) -> Decision:
     """Look for an order of any checkout of the chain, and under the upstream id."""
     unknown = enter(purchase, State.UNKNOWN, message="order.checking")
+    unknown = change(unknown, looked_at=moment.now)
     command = FindOrders(checkout_ids=purchase.checkout_ids, upstream_id=purchase.upstream_id)
     unknown, commands = step(unknown, command)
     return Decision(unknown, rule, "PLATFORM §4.4", commands, evidence=evidence or {})
@@ -61,7 +62,7 @@ def on_found(
     if decision := orders.adopt(purchase, found, moment, policy):
         return decision
     settled_at = _settled_at(purchase, policy)
-    if moment.at < settled_at:
+    if (purchase.looked_at or moment.at) < settled_at:
         return _look_later(purchase, settled_at, moment, policy)
     if purchase.verdict:
         return _proven(purchase, moment, policy)

@@ -192,7 +192,8 @@ class Purchase(Strict):
     of the main path and `awaiting` is the key of the one whose answer moves the purchase on;
     `stale` says that something changed while it was under way. `wanted_*` is what is to be done
     to the current checkout and has not been read back. `unsettled_since` is the last moment at
-    which a submission without an answer can have been sent, `verdict` a definite rejection that
+    which a submission without an answer can have been sent, `looked_at` when the newest look-up
+    for its order was planned, `verdict` a definite rejection that
     waits for the proof that no order exists (I6). `notice` is what the shopper should read about
     the last payment when asked for another.
     """
@@ -217,6 +218,7 @@ class Purchase(Strict):
     permit: Permit | None = None
     submissions: tuple[Submission, ...] = ()
     unsettled_since: datetime | None = None
+    looked_at: datetime | None = None
     verdict: Rejected | None = None
     repeats: int = 0
     order: OrderRecord | None = None

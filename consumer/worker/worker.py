@@ -1,6 +1,7 @@
 """The worker: takes purchases that have something to do, decides, and does it."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from consumer.worker.perform import perform
 from handlers.decide import decide
 from handlers.decision import Decision, Moment
 from handlers.policy import Policy
-from schemas.commands import MUTATIONS
+from schemas.commands import MUTATIONS, Submit
 from schemas.purchase import Purchase
 from schemas.results import Result
 
@@ -163,10 +164,17 @@ class Worker:
             renewed = await self._write(lambda c: self._begin(c, task, lease))
             if renewed is None:
                 return
-        send_by = fence - self.platform.timeout
+        send_by = min(fence - self.platform.timeout, self._permitted_until(task))
         result = await perform(self.platform, task, send_by)
         await self._write(lambda c: work.end(c, task, result, self.clock.now()))
         self.watch.performed(task, result)
+
+    def _permitted_until(self, task: Task) -> float:
+        """The monotonic moment at which the reading behind a submission is too old (I1)."""
+        if not isinstance(task.command, Submit):
+            return math.inf
+        left = task.command.permit.not_after - self.clock.now()
+        return self.clock.monotonic() + left.total_seconds()
 
     def _begin(self, connection: Connection, task: Task, lease: Lease) -> Lease | None:
         now = self.clock.now()
