@@ -89,7 +89,7 @@ def without_client_secrets(value: Any, depth: int = 0) -> Any:
             return CLIENT_SECRET.sub(MASK, value)
         case dict():
             return {
-                name: without_client_secrets(entry, depth + 1)
+                CLIENT_SECRET.sub(MASK, name): without_client_secrets(entry, depth + 1)
                 for name, entry in value.items()
                 if _plain(name) != "clientsecret"
             }
