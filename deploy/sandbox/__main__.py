@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import signal
+import sys
 from collections.abc import Sequence
 
 from .server import Options, running
@@ -19,6 +20,7 @@ def options_of(arguments: Sequence[str] | None = None) -> Options:
     add("--webhook-types", default="*", help="comma-separated, wildcards allowed")
     add("--basic", help="user:password for the webhook")
     add("--speed", type=float, default=1.0, help="divides retry, review and settlement delays")
+    add("--disable-after", type=int, default=20, help="failures in a row end a webhook")
     add("--seed", type=int, help="makes ids and faults repeatable")
     add("--rate", type=float, help="requests a second for every key")
     found = parser.parse_args(arguments)
@@ -38,6 +40,7 @@ def options_of(arguments: Sequence[str] | None = None) -> Options:
         speed=found.speed,
         seed=found.seed,
         rate=found.rate,
+        disable_after=found.disable_after,
     )
 
 
@@ -51,5 +54,15 @@ async def main(options: Options) -> None:
         await stop.wait()
 
 
+def run() -> int:
+    options = options_of()
+    try:
+        asyncio.run(main(options))
+    except OSError as error:
+        print(f"sandbox: {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    asyncio.run(main(options_of()))
+    sys.exit(run())

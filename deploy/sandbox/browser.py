@@ -86,6 +86,7 @@ def _source(
         session_id=checkout.session.id if checkout else None,
         fingerprint=cards.fingerprint(number) if number else None,
         decline=cards.decline_of(number, last_name),
+        trouble=cards.TROUBLE.get(number or ""),
     )
     if flow == "redirect":
         urls = {"returnUrl": body.get("returnUrl"), "cancelUrl": body.get("cancelUrl")}

@@ -10,7 +10,8 @@ BRANDS = (
 
 SOURCE_FAILS = "4000000000003295"
 CHARGE_FAILS = "4000000000003600"
-CHALLENGED = frozenset({"5454545454545454", "4917610000000000"})
+# The charge works and what comes later does not: a capture, a cancel.
+TROUBLE = {"4000000000004103": "capture", "4000000000004442": "cancel"}
 
 STANDARD = frozenset({"creditCard", "googlePay", "applePay"})
 RECEIVER = frozenset({"wireTransfer", "konbini"})

@@ -118,28 +118,31 @@ def view(charge: Charge, inside_order: bool = False) -> Json:
 def capture(world: World, charge: Charge) -> None:
     if charge.state != "capturable":
         return
-    charge.state = "complete"
-    moment = stamp(world.now())
-    charge.captures.append({
-        "id": world.new_id(),
-        "createdTime": moment,
-        "updatedTime": moment,
-        "amount": float(charge.amount),
-        "state": "complete",
-    })  # fmt: skip
-    world.emit("order.charge.capture.complete", charge.live, view(charge))
+    works = world.sources[charge.source_id].trouble != "capture"
+    charge.state = "complete" if works else "processing"
+    _record(world, charge, charge.captures, "capture", works)
 
 
 def cancel(world: World, charge: Charge) -> None:
     if charge.state not in ("pending", "capturable"):
         return
-    charge.state = "cancelled"
+    works = world.sources[charge.source_id].trouble != "cancel"
+    if works:
+        charge.state = "cancelled"
+    _record(world, charge, charge.cancels, "cancel", works)
+
+
+def _record(world: World, charge: Charge, records: list[Json], step: str, works: bool) -> None:
+    """`failureCode` is nearly always `failed-request` here (PLATFORM §8 #45)."""
     moment = stamp(world.now())
-    charge.cancels.append({
+    record: Json = {
         "id": world.new_id(),
         "createdTime": moment,
         "updatedTime": moment,
         "amount": float(charge.amount),
-        "state": "complete",
-    })  # fmt: skip
-    world.emit("order.charge.cancel.complete", charge.live, view(charge))
+        "state": "complete" if works else "failed",
+    }
+    if not works:
+        record["failureCode"] = "failed-request"
+    records.append(record)
+    world.emit(f"order.charge.{step}.{record['state']}", charge.live, view(charge))

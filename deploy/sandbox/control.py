@@ -67,7 +67,7 @@ class Control:
         return 200, self.ledger_view()
 
     async def index(self, request: Request) -> Response:
-        return HTMLResponse(page(self.ledger_view()))
+        return HTMLResponse(page(self.ledger_view(), self._hooks()))
 
     def faults(self, request: Request, body: Json) -> tuple[int, Any]:
         return 200, self.world.faults.view()
@@ -141,7 +141,10 @@ class Control:
         return 202, {"deliveries": len(hooks)}
 
     def webhooks(self, request: Request, body: Json) -> tuple[int, Any]:
-        return 200, [webhooks.view(hook) for hook in self.world.webhooks.values()]
+        return 200, self._hooks()
+
+    def _hooks(self) -> list[Json]:
+        return [webhooks.view(hook) for hook in self.world.webhooks.values()]
 
     def webhook(self, request: Request, body: Json) -> tuple[int, Any]:
         """Sets what no call of the platform can: `{"secrets": ["new", "old"]}`."""

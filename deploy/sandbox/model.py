@@ -29,6 +29,7 @@ class Source:
     upstream_id: str | None = None
     fingerprint: str | None = None
     decline: str | None = None
+    trouble: str | None = None
     removed: bool = False
     authenticated: set[str] = field(default_factory=set)
 

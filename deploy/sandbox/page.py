@@ -16,7 +16,7 @@ th { border-bottom: 1px solid #999; } td { border-bottom: 1px solid #eee; white-
 SHOWN = 200
 
 
-def page(ledger: Json) -> str:
+def page(ledger: Json, hooks: list[Json]) -> str:
     """A whole page without external assets; everything from outside is escaped."""
     upstream = Counter(one["upstreamId"] for one in ledger["orders"] if one["live"])
     sections = (
@@ -35,6 +35,8 @@ def page(ledger: Json) -> str:
         _table("Dead checkouts touched", ledger["deadTouches"],
                ("at", "method", "path", "checkoutId", "told"),
                lambda one: one["told"]),
+        _table("Webhooks", hooks, ("address", "types", "enabled", "liveMode"),
+               lambda one: not one["enabled"]),
     )  # fmt: skip
     webhooks = ledger["webhooks"]
     figures = {

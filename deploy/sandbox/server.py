@@ -18,11 +18,14 @@ from .model import Json
 from .sender import Sender
 from .world import World
 
+GRACE = 2.0  # seconds for answers under way when the sandbox ends
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """`rate`: requests a second for every key, instead of the documented 25 and 250.
 
+    `disable_after`: failures in a row that disable a webhook.
     `speed` divides the platform's own delays; `seed` makes ids and faults repeatable.
     """
 
@@ -36,6 +39,7 @@ class Options:
     speed: float = 1.0
     seed: int | None = None
     rate: float | None = None
+    disable_after: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,39 @@ class Sandbox:
 
 
 class Server(uvicorn.Server):
-    """Leaves the process's signals alone, since it may run inside a test."""
+    """Leaves the process's signals alone, since it may run inside a test, and ends at once
+    where uvicorn looks every 100 ms: tests start hundreds of these."""
+
+    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
+        super().__init__(config)
+        self.closing = closing
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def main_loop(self) -> None:
+        await self.closing.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                while state.connections or state.tasks:  # noqa: ASYNC110  # uvicorn tells nobody
+                    await asyncio.sleep(0.002)
+        for task in list(state.tasks):
+            task.cancel()
+        for server in self.servers:
+            await server.wait_closed()
+
 
 def world_of(options: Options) -> World:
     world = World(Clock(options.speed), options.seed, options.rate, keys=options.keys)
+    world.settings.disable_after = options.disable_after
     if options.webhook_url is not None:
         for live in sorted({is_live(key) for key in options.keys}):
             add_webhook(world, options, options.webhook_url, live)
@@ -93,9 +121,9 @@ async def running(options: Options | None = None) -> AsyncIterator[Sandbox]:
         config = uvicorn.Config(
             app, lifespan="off", access_log=False, log_config=None, ws="none",
             proxy_headers=False, server_header=False, date_header=False,
-            timeout_keep_alive=75, timeout_graceful_shutdown=2,
+            timeout_keep_alive=75,
         )  # fmt: skip
-        server = Server(config)
+        server = Server(config, world.clock.closing)
         sending = asyncio.create_task(sender.run())
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
@@ -103,7 +131,6 @@ async def running(options: Options | None = None) -> AsyncIterator[Sandbox]:
             yield Sandbox(world.url, world, sender, edge)
         finally:
             world.clock.closing.set()
-            server.should_exit = True
             sending.cancel()
             for task in edge.late:
                 task.cancel()

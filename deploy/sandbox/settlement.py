@@ -6,7 +6,7 @@ from .model import Charge, Json, Order, Source
 from .orders import announce
 from .world import World
 
-OUTCOMES = ("accepted", "blocked", "cancelled", "failed")
+OUTCOMES = ("accepted", "blocked", "cancelled", "failed", "dispute")
 REVIEW = {"Review": "accepted", "ReviewBlock": "blocked"}  # SANDBOX-CHOICE of PLATFORM §7.2
 
 
@@ -107,6 +107,9 @@ def settle(world: World, order: Order, state: str, cancel_reason: str | None = N
         _settle_blocked(world, order)
     elif state == "failed":
         fail(world, order)
+    elif state == "dispute":
+        move(world, order, "dispute")
+        announce(world, order, "order.dispute")
     else:
         cancel(world, order, cancel_reason)
 

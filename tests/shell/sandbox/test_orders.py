@@ -216,3 +216,38 @@ async def test_orders_are_listed_newest_first_by_every_filter(shop: Shop) -> Non
     assert await ids("createdTime[gte]=2999-01-01T00:00:00Z") == []
     assert (await shop.made("GET", "/orders?limit=2"))["hasMore"] is True
     assert error(await shop.call("GET", "/orders?limit=0")) == (400, "invalid_parameter", "limit")
+
+
+@pytest.mark.parametrize(
+    ("number", "what", "kind"),
+    [
+        ("4000000000004103", "quantity", "order.charge.capture.failed"),
+        ("4000000000004442", "cancelQuantity", "order.charge.cancel.failed"),
+    ],
+)
+async def test_cards_fail_at_what_comes_after_the_order(
+    shop: Shop, number: str, what: str, kind: str
+) -> None:
+    order = (await shop.submit(await shop.ready(number=number))).json()
+    items = [{"itemId": one["id"], what: one["quantity"]} for one in order["items"]]
+    await shop.made("POST", "/fulfillments", {"orderId": order["id"], "items": items})
+    events = (await shop.made("GET", f"/events?types={kind}"))["data"]
+    assert [one["data"]["object"]["orderId"] for one in events] == [order["id"]]
+
+
+async def test_taiwan_asks_for_an_invoice_attribute(shop: Shop) -> None:
+    place = {**CHECKOUT["shipTo"]["address"], "country": "TW"}
+    checkout = await shop.checkout(shipTo={"name": "Ada Probe", "address": place})
+    await shop.attach(checkout, await shop.source(checkout))
+    refused = (409, "additional_information_required", "invoiceAttributeId")
+    assert error(await shop.submit(checkout)) == refused
+
+
+async def test_a_forced_session_state_is_read_and_refuses_the_submission(shop: Shop) -> None:
+    checkout = await shop.ready()
+    path = f"/_sandbox/checkouts/{checkout['id']}/session"
+    shown = await shop.made("POST", path, {"state": "processing"})
+    assert shown["payment"]["session"]["state"] == "processing"
+    assert error(await shop.submit(checkout)) == (400, "order_submit_failed", None)
+    await shop.made("POST", path, {"state": None})
+    assert (await shop.submit(checkout)).status_code == 201
