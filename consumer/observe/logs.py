@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 import threading
@@ -66,6 +67,8 @@ def describe(error: BaseException) -> dict[str, Any]:
     told: dict[str, Any] = {"error_type": type(first).__name__}
     if frames:
         told |= {"where": frames[-1], "trace": frames[-DEEPEST_TRACE:]}
+    if isinstance(first, OSError) and first.errno:
+        told["errno"] = errno.errorcode.get(first.errno, str(first.errno))
     if first.__cause__ is not None:
         told["cause_type"] = type(first.__cause__).__name__
     return told | ({"others": len(leaves) - 1} if len(leaves) > 1 else {})

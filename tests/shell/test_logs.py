@@ -1,6 +1,7 @@
 """Logs are one JSON object a line and hold no secrets, no personal data, no foreign words."""
 
 import asyncio
+import errno
 import io
 import json
 import logging
@@ -122,6 +123,12 @@ def test_an_exception_is_its_type_and_place_without_its_words(written: Written) 
     assert "Traceback" not in written.getvalue()
     assert (line["error_type"], line["cause_type"]) == ("ValueError", "KeyError")
     assert line["where"].startswith("tests/shell/test_logs.py:")
+
+
+def test_an_error_of_the_system_names_its_kind(written: Written) -> None:
+    log.error("it failed", exc_info=OSError(errno.EADDRINUSE, "hunter2"))
+    assert written.lines()[0]["errno"] == "EADDRINUSE"
+    assert "hunter2" not in written.getvalue()
 
 
 async def test_a_group_of_errors_is_told_by_its_first(written: Written) -> None:
