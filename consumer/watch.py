@@ -39,7 +39,7 @@ class Watch:
             seconds=seconds,
         )
         if after.state is State.ACCEPTED and before.state is not State.ACCEPTED:
-            self._metrics.accepted((after.updated_at - after.created_at).total_seconds())
+            self._metrics.accepted((after.updated_at - after.confirmed_at).total_seconds())
         if decision.alert:
             self.alert(decision.alert, after.id)
 

@@ -8,6 +8,7 @@ from handlers.orders import event_order_id
 from schemas.base import JsonObject
 
 Key = tuple[str, str]
+LONGEST_ID = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +53,6 @@ def _order(resource: JsonObject) -> Route | Ignored:
 
 
 def _keys(**named: Any) -> tuple[Key, ...]:
-    return tuple((kind, str(value)) for kind, value in named.items() if value)
+    """The keys that have a value; an id longer than any that we store can't be one of ours."""
+    texts = ((kind, str(value)) for kind, value in named.items() if value)
+    return tuple((kind, text) for kind, text in texts if len(text) <= LONGEST_ID)

@@ -11,6 +11,8 @@ from schemas.money import Money
 def _printable(value: str) -> str:
     if not value.isprintable():
         raise ValueError("must not contain control characters")
+    if value in (".", ".."):
+        raise ValueError("must not be a path")
     return value
 
 

@@ -224,7 +224,7 @@ class Metrics:
             "decision_seconds", "Loading, deciding and storing", _FAST
         )
         self._to_order = self._histogram(
-            "ready_to_order_seconds", "From the storefront's request to the order", _ORDER
+            "ready_to_order_seconds", "From the shopper's last confirmation to the order", _ORDER
         )
         self._alerts = self._counter("alerts_total", "What a person must see", "kind")
 

@@ -85,7 +85,7 @@ def _claim(connection: Connection, before: Purchase, after: Purchase, now: datet
     for (kind, value), owner in purchases.claim(connection, after):
         fact = KeyTaken(key=f"{kind}/{value}", owner=owner)
         delivery = Delivery(
-            *(Origin.COMMAND, f"{after.id}/taken/{kind}/{value}"[:300], fact.kind, "internal"),
+            *(Origin.COMMAND, f"{after.id}/taken/{kind}/{value}", fact.kind, "internal"),
             fact.model_dump_json(by_alias=True).encode(),
             purchase_id=after.id,
         )

@@ -40,7 +40,7 @@ class Watch(Protocol):
     def decided(
         self, before: Purchase, after: Purchase, entry: Entry, decision: Decision, seconds: float
     ) -> None:
-        """A decision was stored; it took so many seconds from its fact's arrival."""
+        """A decision was made and stored, in so many seconds."""
         ...
 
     def buried(self, entry: Entry, reason: str) -> None:
@@ -136,6 +136,7 @@ class Worker:
 
     async def _decide(self, purchase: Purchase, entry: Entry, lease: Lease) -> Purchase:
         """One decision, stored whole; what can't be decided becomes a dead letter."""
+        began = self.clock.monotonic()
         moment = Moment(now=self.clock.now(), at=entry.at, epoch=lease.epoch)
         try:
             decision = decide(purchase, decoded(entry), moment, self.policy)
@@ -146,9 +147,7 @@ class Worker:
         after = await self._write(
             lambda c: work.save(c, purchase, entry, decision, lease, self.sinks, moment.now)
         )
-        self.watch.decided(
-            purchase, after, entry, decision, (moment.now - entry.at).total_seconds()
-        )
+        self.watch.decided(purchase, after, entry, decision, self.clock.monotonic() - began)
         self.told()
         return after
 

@@ -18,7 +18,7 @@ def upgrade() -> None:
     op.create_table(
         "commands",
         sa.Column("seq", RowNumber, autoincrement=True, nullable=False),
-        sa.Column("key", sa.String(length=400), nullable=False),
+        sa.Column("key", sa.String(length=1000), nullable=False),
         sa.Column("purchase_id", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
@@ -70,7 +70,7 @@ def upgrade() -> None:
         "inbox",
         sa.Column("seq", RowNumber, autoincrement=True, nullable=False),
         sa.Column("origin", sa.String(length=16), nullable=False),
-        sa.Column("id", sa.String(length=300), nullable=False),
+        sa.Column("id", sa.String(length=1200), nullable=False),
         sa.Column("transport", sa.String(length=16), nullable=False),
         sa.Column("type", sa.String(length=255), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
