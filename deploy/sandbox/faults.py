@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from .errors import invalid, unknown
+from .fields import ANY, FLAG, LIST, NUMBER, OBJECT, TEXT, check
 
 KINDS = frozenset({
     "latency", "before_commit", "after_commit", "cut", "late_commit", "hang", "rate_limit",
@@ -15,11 +16,13 @@ KINDS = frozenset({
 DRAWN = ("before_commit", "after_commit", "cut", "late_commit", "hang", "rate_limit", "garbage")
 WEBHOOK = ("webhook_lost", "webhook_doubled", "webhook_delayed", "webhook_reordered")
 RATES = frozenset({*DRAWN, *WEBHOOK, "latency", "list_lag"})
-MATCHES = frozenset({"method", "path", "checkoutId", "upstreamId"})
-ACTION = frozenset({
-    "kind", "status", "code", "parameter", "message", "type", "seconds", "retryAfter", "body",
-    "where", "commits",
-})  # fmt: skip
+MATCH = {"method": TEXT, "path": TEXT, "checkoutId": TEXT, "upstreamId": TEXT}
+ACTION = {
+    "kind": TEXT, "status": NUMBER, "code": TEXT, "parameter": TEXT, "message": TEXT, "type": TEXT,
+    "seconds": NUMBER, "retryAfter": NUMBER, "body": TEXT, "where": TEXT, "commits": FLAG,
+}  # fmt: skip
+SCRIPT = {"match": OBJECT, "action": OBJECT, "times": NUMBER, "skip": NUMBER}
+RATE = {"rate": NUMBER, "seconds": ANY, "retryAfter": NUMBER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +71,23 @@ class Faults:
     rates: dict[str, Any] = field(default_factory=dict)
     scripts: list[Script] = field(default_factory=list)
     paths: str = ".*"
-    spent: int = 0
 
     def clear(self) -> None:
         self.rates, self.scripts, self.paths = {}, [], ".*"
 
     def change(self, wanted: dict[str, Any]) -> None:
-        """Replaces the rates if given, and appends the scripts. Raises Refusal and changes
-        nothing if anything in it is not understood."""
-        for name in wanted:
-            if name not in ("rates", "scripts", "paths"):
-                raise unknown(name)
+        """Replaces rates and paths if given, appends the scripts. Raises Refusal, and changes
+        nothing, if anything in it is not understood."""
+        check(wanted, {"rates": OBJECT, "scripts": LIST, "paths": TEXT})
         rates = wanted.get("rates")
-        for name in rates or {}:
-            if name not in RATES:
-                raise unknown(f"rates.{name}")
+        check_rates(rates or {})
         scripts = [script_of(one) for one in wanted.get("scripts") or []]
-        paths = wanted.get("paths", self.paths)
+        paths = wanted.get("paths") or ".*"
         check_pattern("paths", paths)
         if rates is not None:
             self.rates = dict(rates)
-        self.paths = paths
+        if "paths" in wanted:
+            self.paths = paths
         self.scripts.extend(scripts)
 
     def choose(self, call: Mapping[str, str | None]) -> list[Action]:
@@ -161,19 +160,40 @@ def check_pattern(name: str, pattern: object) -> None:
         raise invalid(name, f"not a regular expression: {error}") from error
 
 
-def script_of(wanted: dict[str, Any]) -> Script:
-    match, action = wanted.get("match", {}), wanted.get("action", {})
-    for name in wanted:
-        if name not in ("match", "action", "times", "skip"):
-            raise unknown(f"scripts.{name}")
-    for name in match:
-        if name not in MATCHES:
-            raise unknown(f"match.{name}")
-    for name in action:
-        if name not in ACTION:
-            raise unknown(f"action.{name}")
+def check_rates(rates: dict[str, Any]) -> None:
+    """A rate is a number from 0 to 1, or `{"rate", "seconds", "retryAfter"}`."""
+    for name, spec in rates.items():
+        if name not in RATES:
+            raise unknown(f"rates.{name}")
+        if isinstance(spec, dict):
+            check(spec, RATE)
+        elif not _number(spec):
+            raise invalid(f"rates.{name}", "a number or an object")
+        seconds = spec.get("seconds", 1.0) if isinstance(spec, dict) else 1.0
+        span = seconds if isinstance(seconds, list) else [seconds, seconds]
+        if len(span) != 2 or not all(_number(one) and one >= 0 for one in span):
+            raise invalid(f"rates.{name}.seconds", "a number, or the least and the most")
+        if name != "list_lag" and not 0 <= rate_of(spec) <= 1:
+            raise invalid(f"rates.{name}", "from 0 to 1")
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def script_of(wanted: object) -> Script:
+    if not isinstance(wanted, dict):
+        raise invalid("scripts", "a list of objects")
+    check(wanted, SCRIPT)
+    match, action = wanted.get("match") or {}, wanted.get("action") or {}
+    check(match, MATCH)
+    check(action, ACTION)
     if action.get("kind") not in KINDS:
         raise invalid("action.kind", f"one of {', '.join(sorted(KINDS))}")
+    if action.get("where") not in (None, "before", "middle"):
+        raise invalid("action.where", "before or middle")
     check_pattern("match.path", match.get("path", ""))
-    values = {("retry_after" if name == "retryAfter" else name): action[name] for name in action}
-    return Script(match, Action(**values), wanted.get("times", 1), wanted.get("skip", 0))
+    given = {name: value for name, value in action.items() if value is not None}
+    if "retryAfter" in given:
+        given["retry_after"] = int(given.pop("retryAfter"))
+    return Script(match, Action(**given), wanted.get("times", 1), int(wanted.get("skip") or 0))

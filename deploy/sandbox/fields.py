@@ -14,6 +14,7 @@ PYTHON: dict[str, tuple[type, ...]] = {
     FLAG: (bool,),
     NUMBER: (int, float),
 }
+LARGEST = 10**9
 MAX_METADATA, MAX_KEY, MAX_VALUE = 20, 40, 500
 
 
@@ -45,6 +46,8 @@ def check(body: Mapping[str, Any], known: Mapping[str, str]) -> None:
         wrong_flag = isinstance(value, bool) and kind != FLAG
         if wrong_flag or not isinstance(value, PYTHON[kind]):
             raise invalid(name, f"'{name}' has the wrong type.")
+        if isinstance(value, int | float) and abs(value) > LARGEST:
+            raise Refusal(400, "amount_too_large", f"'{name}' is too large.", name)
 
 
 def check_metadata(metadata: object) -> None:
@@ -95,7 +98,7 @@ def check_discount(discount: object) -> None:
     if percent is not None and not (_number(percent) and 0.01 <= percent <= 100):
         message = "The value must be an integer between 0.01 and 100.00 inclusive."
         raise Refusal(400, "invalid_discount_percent", message, "discount")
-    if amount is not None and not (_number(amount) and amount > 0):
+    if amount is not None and not (_number(amount) and 0 < amount <= LARGEST):
         message = f"The value {amount} is not permitted."
         raise Refusal(400, "invalid_discount_amount", message, "discount")
 

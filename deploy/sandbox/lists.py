@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, TypeVar
 
 from .errors import invalid
@@ -37,9 +38,12 @@ def moment(name: str, raw: str) -> datetime:
 
 def number(name: str, raw: str) -> float:
     try:
-        return float(raw)
+        found = float(raw)
     except ValueError as error:
         raise invalid(name, f"{raw} is not a number.") from error
+    if not isfinite(found):
+        raise invalid(name, f"{raw} is not a number.")
+    return found
 
 
 def many(query: Query, name: str) -> list[str] | None:

@@ -43,9 +43,9 @@ def off(discount: dict[str, Any] | None, amount: Decimal) -> Decimal:
     """What a discount takes from an amount, never more than the amount."""
     if not discount:
         return ZERO
-    if "percentOff" in discount:
+    if discount.get("percentOff") is not None:
         return amount * money(discount["percentOff"]) / 100
-    return min(amount, money(discount.get("amountOff", 0)))
+    return min(amount, money(discount.get("amountOff") or 0))
 
 
 def asked(item: Item, currency: str) -> Decimal:

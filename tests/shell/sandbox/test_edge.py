@@ -1,5 +1,7 @@
 """PLATFORM §1: keys, request ids, versions, the rate limit; and the page."""
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -39,9 +41,10 @@ async def test_older_versions_flatten_payment_and_unknown_ones_are_refused(shop:
 async def test_a_test_key_gets_25_a_second_then_429_with_whole_seconds() -> None:
     key = {"Authorization": "Bearer sk_test_sandbox"}
     async with running() as sandbox, httpx.AsyncClient(base_url=sandbox.url, headers=key) as http:
-        answers = [await http.get("/orders/x") for _ in range(40)]
+        # Many at once: on a slow machine a few in turn would never be too fast.
+        answers = await asyncio.gather(*(http.get("/orders/x") for _ in range(90)))
         refused = [one for one in answers if one.status_code == 429]
-        assert [one.status_code for one in answers[:25]] == [404] * 25
+        assert sum(one.status_code == 404 for one in answers) >= 25
         assert refused
         assert all(one.headers["retry-after"] == "2" for one in refused)
         assert {len(one.content) > 0 for one in refused} == {True, False}

@@ -1,11 +1,12 @@
 """What goes wrong on purpose, seen by a client over a real socket."""
 
 import asyncio
+import contextlib
 
 import httpx
 import pytest
 
-from tests.shell.sandbox.shop import Shop, error, until
+from tests.shell.sandbox.shop import Json, Shop, error, until
 
 
 @pytest.mark.parametrize("where", ["before", "middle"])
@@ -132,3 +133,36 @@ async def test_a_fault_that_is_not_understood_is_refused(
     shop: Shop, wrong: dict[str, object]
 ) -> None:
     assert (await shop.call("POST", "/_sandbox/faults", wrong)).status_code == 400
+
+
+async def test_a_client_that_blindly_repeats_never_makes_two_orders_of_one_checkout(
+    shop: Shop,
+) -> None:
+    checkouts = [await shop.ready() for _ in range(20)]
+    shop.sandbox.world.limiter.rate = 10_000
+    shop.sandbox.world.limiter.buckets.clear()
+    rates = {
+        "after_commit": 0.15,
+        "before_commit": 0.15,
+        "cut": 0.15,
+        "garbage": 0.1,
+        "late_commit": {"rate": 0.2, "seconds": [0.01, 0.1]},
+        "latency": {"rate": 0.3, "seconds": [0.0, 0.05]},
+        "rate_limit": 0.1,
+    }
+    await shop.made("POST", "/_sandbox/faults", {"rates": rates, "paths": "/orders"})
+
+    async def insist(checkout: Json) -> None:
+        for _ in range(6):
+            with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError):
+                await shop.submit(checkout)
+
+    await asyncio.gather(*(insist(one) for one in checkouts))
+    await until(lambda: not shop.sandbox.edge.late)
+    ledger = shop.sandbox.ledger
+    assert len(ledger["submissions"]) == 120
+    sold = [one["checkoutId"] for one in ledger["orders"]]
+    assert len(sold) == len(set(sold)) == len(ledger["chargeAttempts"])
+    told = {one["checkoutId"] for one in ledger["submissions"] if one["committed"] == 201}
+    late = {one["checkoutId"] for one in ledger["lateCommits"] if one["status"] == 201}
+    assert set(sold) == told | late
