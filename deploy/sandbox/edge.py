@@ -1,43 +1,36 @@
 """The platform's HTTP edge: key, rate limit, version, faults, then the call itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from . import checkouts, sessions
 from .catalogue import CALLS, Call, Handler, no_such_path
 from .clock import fine_stamp
 from .errors import Refusal, envelope
 from .faults import Action
-from .fields import parse
 from .limiter import RETRY_AFTER, is_live
-from .model import Checkout, Json
+from .notes import arrival
 from .submission import STEP_UP
+from .wire import (
+    JSON,
+    Receive,
+    Reply,
+    Request,
+    Scope,
+    Send,
+    bearer,
+    cut_off,
+    gone,
+    read,
+    refusal,
+    send_whole,
+)
 from .world import VERSION, World, encoded
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 VERSIONS = ("2020-09-30", "2021-02-23", "2021-03-23", VERSION)
 HTML = b"<html><head><title>504 Gateway Time-out</title></head><body>Sorry.</body></html>"
 UNTOLD = frozenset({"after_commit", "cut", "late_commit", "garbage", "before_commit"})
-
-
-@dataclass(slots=True)
-class Reply:
-    """`committed` is what processing came to, whatever is answered; `cut` is None, or where the
-    connection is closed: `before` or `middle` of the answer."""
-
-    status: int
-    body: bytes = b""
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    code: str | None = None
-    order_id: str | None = None
-    committed: int | None = None
-    cut: str | None = None
 
 
 def routes() -> dict[tuple[str | None, ...], dict[str, Handler]]:
@@ -50,56 +43,6 @@ def routes() -> dict[tuple[str | None, ...], dict[str, Handler]]:
 
 def shape(segments: list[str]) -> tuple[str | None, ...]:
     return tuple(None if place % 2 else one for place, one in enumerate(segments))
-
-
-@dataclass(slots=True)
-class Request:
-    method: str
-    path: str
-    segments: list[str]
-    headers: dict[bytes, bytes]
-    query: dict[str, list[str]]
-    raw: bytes
-    id: str
-
-    @property
-    def submits(self) -> bool:
-        return self.method == "POST" and self.segments == ["orders"]
-
-    def checkout_id(self) -> str | None:
-        """The checkout that this request is about, as far as it says so."""
-        if self.segments[0] == "checkouts" and len(self.segments) > 1:
-            return self.segments[1]
-        if self.submits:
-            return self._body_text("checkoutId")
-        return self.query.get("checkoutId", [None])[-1]
-
-    def _body_text(self, name: str) -> str | None:
-        try:
-            value = parse(self.raw).get(name)
-        except Refusal:
-            return None
-        return value if isinstance(value, str) else None
-
-    def upstream_id(self, world: World) -> str | None:
-        checkout = world.checkouts.get(self.checkout_id() or "")
-        if checkout is not None:
-            return checkout.upstream_id
-        if "upstreamIds" in self.query:
-            return self.query["upstreamIds"][-1]
-        return self._body_text("upstreamId") if self.method == "POST" else None
-
-
-async def read(receive: Receive) -> bytes | None:
-    """The request's body, or None if the client went away before it was whole."""
-    parts = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
 
 
 @dataclass(slots=True)
@@ -129,17 +72,17 @@ class Edge:
         reply = await self._answer(request, send)
         reply.headers.append((b"x-dr-requestid", request.id.encode()))
         if reply.cut is None:
-            await _send(send, reply)
+            await send_whole(send, reply)
         else:
-            await _cut(send, receive, reply)
+            await cut_off(send, receive, reply)
 
     async def _answer(self, request: Request, send: Send) -> Reply:
-        key = _bearer(request)
+        key = bearer(request)
         if key not in self.world.keys:
             return refusal(Refusal(401, None, "An authorization error has occurred."))
-        note = self._note(request)
+        note = arrival(self.world, request)
         reply, fault = await self._processed(request, key)
-        told = reply.cut is None and fault not in UNTOLD and not _gone(send)
+        told = reply.cut is None and fault not in UNTOLD and not gone(send)
         if note is not None:
             note |= {
                 "status": None if reply.cut == "before" else reply.status,
@@ -285,69 +228,6 @@ class Edge:
             reply.body, reply.headers = HTML, [(b"content-type", b"text/html")]
         return reply
 
-    def _note(self, request: Request) -> Json | None:
-        """What the ledger holds of a request that touches a checkout, written on arrival."""
-        checkout_id = request.checkout_id()
-        checkout = self.world.checkouts.get(checkout_id or "")
-        changes = request.submits or (
-            request.segments[0] == "checkouts"
-            and (request.method == "POST" or len(request.segments) == 4)
-        )
-        if checkout is not None and checkout.dead and changes:
-            self.world.ledger.dead_touches.append({
-                "at": fine_stamp(self.world.clock.now()),
-                "method": request.method,
-                "path": request.path,
-                "checkoutId": checkout_id,
-                "requestId": request.id,
-                "told": checkout.dead_told,
-            })  # fmt: skip
-        if not request.submits:
-            return None
-        note: Json = {
-            "at": fine_stamp(self.world.clock.now()),
-            "checkoutId": checkout_id,
-            "upstreamId": checkout.upstream_id if checkout else None,
-            **_session_facts(checkout),
-            "requestId": request.id,
-            "status": None,
-            "code": None,
-            "fault": None,
-            "told": False,
-            "committed": None,
-            "orderId": None,
-        }
-        self.world.ledger.submissions.append(note)
-        return note
-
-
-JSON = (b"content-type", b"application/json")
-
-
-def _session_facts(checkout: Checkout | None) -> Json:
-    if checkout is None:
-        return {
-            "sessionState": None, "amountRemaining": None, "ready": False, "dead": False,
-            "consumed": False,
-        }  # fmt: skip
-    total = checkouts.totals(checkout).total
-    return {
-        "sessionState": sessions.state(checkout, total),
-        "amountRemaining": float(sessions.remaining(checkout, total)),
-        "ready": sessions.ready(checkout, total),
-        "dead": checkout.dead is not None,
-        "consumed": checkout.order_id is not None,
-    }
-
-
-def _bearer(request: Request) -> str:
-    scheme, _, key = request.headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else ""
-
-
-def refusal(error: Refusal) -> Reply:
-    return Reply(error.status, encoded(error.body), [JSON], error.code)
-
 
 def flattened(shown: Any, version: str) -> Any:
     """Before 2021-03-23 there was no `payment` object (PLATFORM §1.1)."""
@@ -361,30 +241,3 @@ def flattened(shown: Any, version: str) -> Any:
     payment = shown["payment"]
     rest["paymentSessionId"] = payment["session"]["id"]
     return rest | {name: payment[name] for name in ("sources", "charges") if name in payment}
-
-
-def _gone(send: Send) -> bool:
-    return bool(getattr(getattr(send, "__self__", None), "disconnected", False))
-
-
-async def _send(send: Send, reply: Reply) -> None:
-    length = (b"content-length", str(len(reply.body)).encode())
-    headers = [*reply.headers, length] if reply.status != 204 else reply.headers
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
-
-
-async def _cut(send: Send, receive: Receive, reply: Reply) -> None:
-    """Closes the connection under the server: ASGI itself has no way to break off."""
-    transport = send.__self__.transport  # type: ignore[attr-defined]  # uvicorn's cycle
-    if reply.cut == "middle":
-        length = (b"content-length", str(len(reply.body) + 1).encode())
-        headers = [*reply.headers, length]
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        half = reply.body[: len(reply.body) // 2]
-        await send({"type": "http.response.body", "body": half, "more_body": True})
-        transport.close()
-    else:
-        transport.abort()
-    while (await receive())["type"] != "http.disconnect":
-        pass
