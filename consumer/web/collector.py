@@ -7,14 +7,16 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime
 
+import structlog
 from sqlalchemy import Connection, select
 
 from consumer.clock import Clock
 from consumer.store import inbox
-from consumer.store.engine import Store
+from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.inbox import Delivery
 from consumer.store.tables import inbox as table
 
+log = structlog.get_logger("order_rescue.web")
 Doubles = set[int]  # `id()`s of the deliveries that the inbox knew already
 
 
@@ -63,9 +65,15 @@ class Collector:
         return batch.stored
 
     async def _write(self, batch: Batch) -> Doubles:
-        return await self._store.write(
-            lambda connection: self._append(connection, batch), ingress=True
-        )
+        try:
+            return await self._store.write(
+                lambda connection: self._append(connection, batch), ingress=True
+            )
+        except StoreUnavailable as error:  # told once here, and to every waiter
+            log.warning("events_not_stored", error=str(error), count=len(batch.deliveries))
+            raise
+        finally:
+            batch.open = False
 
     def _append(self, connection: Connection, batch: Batch) -> Doubles:
         with self._lock:
@@ -102,5 +110,5 @@ def _known_before(
             table.c.id.in_([delivery.id for delivery in deliveries]), table.c.at == now
         )
     )
-    fresh = set(rows.tuples())
+    fresh = {(row.origin, row.id) for row in rows}
     return (id(d) for d in deliveries if (d.origin.value, d.id) not in fresh)

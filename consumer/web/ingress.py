@@ -69,9 +69,8 @@ class Ingress:
                 new = await self.collector.add(delivery)
         except TimeoutError:
             raise self._shed(request) from None
-        except StoreUnavailable as error:
+        except StoreUnavailable:
             request.state.result = "unavailable"
-            log.warning("webhook_not_stored", error=str(error))
             raise unavailable("the event can't be stored now") from None
         self.deps.router_signal.set()
         request.state.result = "stored" if new else "duplicate"

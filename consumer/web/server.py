@@ -74,11 +74,12 @@ async def serve(
         h11_max_incomplete_event_size=64 * 1024,
     )
     server = _Server(config, ready)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_watch(server, stop))
-        await server.serve(sockets=[sock])
-        if not stop.is_set():
-            raise ServerEnded
+    with contextlib.closing(sock):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_watch(server, stop))
+            await server.serve(sockets=[sock])
+            if not stop.is_set():
+                raise ServerEnded
 
 
 async def _watch(server: uvicorn.Server, stop: asyncio.Event) -> None:

@@ -1,0 +1,155 @@
+"""`payment-session`: read live from the platform, never stored, and only while it applies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from consumer.web.server import listener, serve
+from schemas.purchase import Condition, Link, Reason, State
+from tests.shell.web.service import Running, Service
+
+CHECKOUT = {
+    "id": "c1",
+    "customerId": "cust-1",
+    "currency": "EUR",
+    "totalAmount": 64.86,
+    "billTo": {"name": "Ada Probe"},
+    "items": [{"id": "i1", "subscriptionInfo": {"subscriptionId": "sub-1"}}],
+    "sellingEntity": {"id": "DR_IRELAND-ENTITY"},
+    "payment": {
+        "session": {
+            "id": "9f55",
+            "amountContributed": 0.0,
+            "amountRemainingToBeContributed": 64.86,
+            "state": "requires_source",
+            "clientSecret": "9f55_hush",
+            "nextAction": {"action": "redirect", "data": {"redirectUrl": "https://pay.test/?a=1"}},
+        }
+    },
+}
+
+
+class Wire:
+    """A platform that answers every GET as it was told."""
+
+    def __init__(self) -> None:
+        self.answer: Response = JSONResponse(CHECKOUT)
+        self.paths: list[str] = []
+
+    async def reply(self, request: Request) -> Response:
+        self.paths.append(request.scope["raw_path"].decode())
+        return self.answer
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+async def service(running: Running, wire: Wire) -> AsyncIterator[Service]:
+    stop, sock = asyncio.Event(), listener("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    app = Starlette(routes=[Route("/{rest:path}", wire.reply)])
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(serve(app, sock, stop))
+        async with running(platform_url=url) as started:
+            yield started
+        stop.set()
+
+
+async def ask(service: Service, purchase: dict[str, Any]) -> Any:
+    return await service.call("GET", f"/v1/purchases/{purchase['id']}/payment-session")
+
+
+async def test_the_session_is_the_platforms_as_it_is_now(service: Service, wire: Wire) -> None:
+    asked = {"chargeType": "merchant_initiated", "currency": "EUR", "items": []}
+    purchase = await service.purchase("c 1/x", createRequest=asked)
+    answer = await ask(service, purchase)
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    session = CHECKOUT["payment"]["session"]  # type: ignore[index]  # as written above
+    assert answer.json() == {
+        "checkoutId": "c 1/x",
+        "sessionId": "9f55",
+        "clientSecret": "9f55_hush",
+        "sessionState": "requires_source",
+        "currency": "EUR",
+        "totalAmount": 64.86,
+        "amountContributed": 0.0,
+        "amountRemaining": 64.86,
+        "customerId": "cust-1",
+        "chargeType": "merchant_initiated",
+        "billTo": {"name": "Ada Probe"},
+        "sellingEntity": {"id": "DR_IRELAND-ENTITY"},
+        "recurring": True,
+        "nextAction": session["nextAction"],
+    }
+    assert wire.paths == ["/checkouts/c%201%2Fx"]
+    assert b"hush" not in service.database.read_bytes()
+
+
+async def test_what_the_platform_did_not_say_is_null(service: Service, wire: Wire) -> None:
+    wire.answer = JSONResponse({"id": "c1", "payment": None, "items": "?"})
+    session = (await ask(service, await service.purchase())).json()
+    assert session["recurring"] is False
+    assert [k for k, v in session.items() if v is not None] == ["checkoutId", "recurring"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (JSONResponse({"errors": [{"code": "not_found", "message": "m"}]}, 404), 502),
+        (JSONResponse({"errors": [{"code": "unauthorized"}]}, 401), 502),
+        (JSONResponse({}, 503), 503),
+        (JSONResponse({}, 429, {"Retry-After": "1"}), 503),
+        (Response("<html>", 200, media_type="text/html"), 503),
+    ],
+)
+async def test_a_platform_that_fails_is_a_problem(
+    service: Service, wire: Wire, answer: Response, status: int
+) -> None:
+    wire.answer = answer
+    got = await ask(service, await service.purchase())
+    assert got.status_code == got.json()["status"] == status
+    assert ("retry-after" in got.headers) == (status == 503)
+    assert "not_found" not in got.text  # codes are not for shops
+    assert "unauthorized" not in got.text
+
+
+async def test_without_a_platform_it_is_a_503(running: Running) -> None:
+    async with running() as service:
+        answer = await ask(service, await service.purchase())
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": State.ACCEPTED, "reason": None},
+        {"state": State.LOST, "reason": Reason.CANCELLED},
+        {"state": State.UNKNOWN, "reason": None},
+        {"chain": (Link(checkout_id="c1", condition=Condition.DEAD),)},
+        {"chain": (Link(checkout_id="c1", condition=Condition.CONSUMED),)},
+    ],
+)
+async def test_no_payment_is_collected_where_none_applies(
+    service: Service, wire: Wire, changes: dict[str, Any]
+) -> None:
+    purchase = await service.purchase()
+    await service.decide(purchase["id"], **changes)
+    answer = await ask(service, purchase)
+    assert answer.status_code == 409
+    assert answer.json()["state"] == changes.get("state", "held")
+    assert wire.paths == []
+    assert "hush" not in json.dumps(answer.json())
