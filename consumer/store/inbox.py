@@ -58,7 +58,8 @@ def append(connection: Connection, deliveries: Sequence[Delivery], now: datetime
     The same id again is a duplicate; the same id with another type or object is a dead letter.
     """
     rows = [_row(delivery, now) for delivery in deliveries]
-    fresh = set(connection.execute(_insert_new(connection, rows)).tuples())
+    stored = connection.execute(_insert_new(connection, rows))
+    fresh = {(row.origin, row.id) for row in stored}
     for delivery in deliveries:
         if (delivery.origin.value, delivery.id) not in fresh:
             _bury_if_conflicting(connection, delivery, now)
@@ -146,11 +147,7 @@ def mark(
 def park(connection: Connection, seq: int, keys: Sequence[Key], reason: str) -> None:
     """Let a fact wait until one of these keys is claimed."""
     mark(connection, seq, "parked", reason=reason)
-    known = set(
-        connection.execute(
-            select(waiting.c.kind, waiting.c.value).where(waiting.c.seq == seq)
-        ).tuples()
-    )
+    known = set(waits_for(connection, seq))
     rows = [{"kind": k, "value": v, "seq": seq} for k, v in keys if (k, v) not in known]
     if rows:
         connection.execute(insert(waiting), rows)
@@ -190,7 +187,7 @@ def parked_as(connection: Connection, reason: str, before: datetime) -> Entry | 
 def waits_for(connection: Connection, seq: int) -> list[Key]:
     """The keys that a parked fact waits for."""
     rows = connection.execute(select(waiting.c.kind, waiting.c.value).where(waiting.c.seq == seq))
-    return [(kind, value) for kind, value in rows.tuples()]
+    return [(row.kind, row.value) for row in rows]
 
 
 def dead(connection: Connection, limit: int, before: int | None = None) -> list[Entry]:

@@ -84,7 +84,7 @@ def claim(connection: Connection, purchase: Purchase) -> list[tuple[Key, str]]:
     """
     wanted = identity(purchase)
     mine = select(keys.c.kind, keys.c.value).where(keys.c.purchase_id == purchase.id)
-    held: set[Key] = {(kind, value) for kind, value in connection.execute(mine).tuples()}
+    held: set[Key] = {(row.kind, row.value) for row in connection.execute(mine)}
     taken: list[tuple[Key, str]] = []
     for key in wanted:
         if key in held:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection
 
 from consumer.clock import Clock
+from consumer.observe import context
 from consumer.platform import Platform
 from consumer.signals import Changes, Signal
 from consumer.store import commands, work
@@ -164,7 +165,8 @@ class Worker:
             if renewed is None:
                 return
         send_by = min(fence - self.platform.timeout, self._permitted_until(task))
-        result = await perform(self.platform, task, send_by)
+        with context(purchase_id=task.purchase_id):
+            result = await perform(self.platform, task, send_by)
         await self._write(lambda c: work.end(c, task, result, self.clock.now()))
         self.watch.performed(task, result)
 
