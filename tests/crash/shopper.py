@@ -1,0 +1,203 @@
+"""A shopper who does not give up: asks again through crashes, and pays when asked to."""
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deploy.sandbox.server import Options, Sandbox, add_webhook, running
+from tests.crash.nursery import Mortal, Nursery, brief
+from tests.shell.sandbox.shop import CHECKOUT, PLACE, VISA
+from tests.shell.service.serving import KEY, OPS, SETTINGS, SHOP, WEBHOOK_SECRET
+
+Json = dict[str, Any]
+ENDS = ("accepted", "lost", "review")
+UPSTREAM = "web-1"
+DECLINED_CARD = "4000000000003600"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What a shopper goes through: the first card, and what happens to the first submission."""
+
+    name: str
+    card: str = VISA
+    fault: str | None = None
+    webhooks: bool = False
+    checkouts: int = 1
+
+
+@dataclass
+class Case:
+    """One shopper, one sandbox, one service on its own database."""
+
+    way: Way
+    folder: Path
+    sandbox: Sandbox
+    service: Mortal
+    http: httpx.AsyncClient
+    purchase: Json = field(default_factory=dict)
+    died: bool = False
+
+    async def platform(self, path: str, body: Json | None = None) -> Json:
+        """A call of the sandbox that must succeed."""
+        headers = {"Authorization": f"Bearer {KEY}"}
+        answer = await self.http.post(self.sandbox.url + path, json=body, headers=headers)
+        assert answer.is_success, answer.text
+        found: Json = answer.json()
+        return found
+
+    async def source(self, session: str, card: str = VISA) -> str:
+        """A card typed into the browser."""
+        owner = {"firstName": "Ada", "lastName": "Probe", "address": PLACE}
+        typed = {"number": card, "expirationMonth": 1, "expirationYear": 2040}
+        made = await self.platform(
+            "/_browser/sources", {"sessionId": session, "owner": owner, "card": typed}
+        )
+        return str(made["id"])
+
+    async def prepare(self) -> str:
+        """A checkout that is paid with the first card; its id."""
+        made = await self.platform("/checkouts", {**CHECKOUT, "upstreamId": UPSTREAM})
+        source = await self.source(made["payment"]["session"]["id"], self.way.card)
+        await self.platform(f"/checkouts/{made['id']}/sources/{source}")
+        if self.way.fault:
+            script = {
+                "match": {"method": "POST", "path": "/orders"},
+                "action": {"kind": self.way.fault},
+            }
+            await self.platform("/_sandbox/faults", {"scripts": [script]})
+        return str(made["id"])
+
+    async def ask(self, method: str, path: str, body: Json | None = None) -> httpx.Response:
+        """A call of the service, again and again until a living process answers it."""
+        headers = {"Authorization": f"Bearer {SHOP}"}
+        while True:
+            with suppress(httpx.TransportError):
+                answer = await self.http.request(
+                    method, self.service.url + path, json=body, headers=headers
+                )
+                if answer.status_code < 500:
+                    return answer
+            await brief()
+
+    async def shop(self, checkout_id: str) -> None:
+        """Hand the checkout over and do what is asked, to the end."""
+        request = {**CHECKOUT, "upstreamId": UPSTREAM}
+        body = {"checkoutId": checkout_id, "upstreamId": UPSTREAM, "createRequest": request}
+        self.purchase = (await self.ask("POST", "/v1/purchases", body)).json()
+        chosen: dict[str, str] = {}
+        while self.purchase["state"] not in ENDS:
+            action = self.purchase["shopper"]["nextAction"]
+            if action and action["action"] == "collect_payment":
+                await self.pay(action["sessionId"], chosen)
+            await brief()
+            path = f"/v1/purchases/{self.purchase['id']}"
+            self.purchase = (await self.ask("GET", path)).json()
+
+    async def pay(self, session: str, chosen: dict[str, str]) -> None:
+        """Another card, typed once for each session, chosen again if nobody took it."""
+        if session not in chosen:
+            chosen[session] = await self.source(session)
+        path = f"/v1/purchases/{self.purchase['id']}/payment-source"
+        answer = await self.ask("POST", path, {"sourceId": chosen[session]})
+        assert answer.status_code in (200, 202, 409), answer.text
+
+    async def supervise(self) -> None:
+        """Start the service again whenever it is found dead."""
+        while True:
+            if not self.service.alive():
+                self.died = True
+                self.service.launch()
+                assert await self.service.serves(), self.service.log.read_text()[-1000:]
+                self.point_webhooks()
+            await brief()
+
+    def point_webhooks(self) -> None:
+        """Tell the platform where the service is now."""
+        for hook in self.sandbox.world.webhooks.values():
+            hook.address = f"{self.service.url}/webhooks/digital-river"
+            hook.enabled, hook.failures = True, 0
+
+    async def run(self, kill_at: int = 0, side: str = "") -> None:
+        """The whole story; raises TimeoutError if it has no end."""
+        checkout_id = await self.prepare()
+        self.service.launch(kill_at=kill_at, side=side)
+        if await self.service.serves():
+            self.point_webhooks()
+        async with asyncio.timeout(45):
+            supervising = asyncio.create_task(self.supervise())
+            shopping = asyncio.create_task(self.shop(checkout_id))
+            try:
+                await asyncio.wait(
+                    {supervising, shopping}, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in (supervising, shopping):
+                    if task.done():
+                        task.result()
+            finally:
+                for task in (supervising, shopping):
+                    task.cancel()
+                await asyncio.gather(supervising, shopping, return_exceptions=True)
+
+    def faults(self) -> list[str]:
+        """What is wrong at the end, in the sandbox's own books."""
+        world, ledger = self.sandbox.world, self.sandbox.ledger
+        live = [o for o in ledger["orders"] if o["state"] not in ("cancelled", "blocked")]
+        paid = [c for c in ledger["chargeAttempts"] if c["result"] == "capturable"]
+        declined = [c for c in ledger["chargeAttempts"] if c["result"] != "capturable"]
+        checks = {
+            f"ends {self.purchase['state']}/{self.purchase['reason']}": (
+                self.purchase["state"] == "accepted"
+            ),
+            f"orders: {ledger['orders']}": len(live) == len(ledger["orders"]) == 1,
+            "another order than told": [o["id"] for o in live] == [self.purchase["orderId"]],
+            f"charged {len(paid)} times": len(paid) == 1,
+            f"declined {len(declined)} times": len(declined) == self.way.checkouts - 1,
+            "submitted what was not ready": all(s["ready"] for s in ledger["submissions"]),
+            "touched what was dead": not [t for t in ledger["deadTouches"] if t["told"]],
+            f"checkouts {list(world.checkouts)} for {self.purchase['checkoutIds']}": (
+                list(world.checkouts) == self.purchase["checkoutIds"]
+                and len(world.checkouts) == self.way.checkouts
+            ),
+            f"logged {self.service.complaints()}": not self.service.complaints(),
+        }
+        return [claim for claim, holds in checks.items() if not holds]
+
+    async def story(self) -> str:
+        """The purchase's timeline, for failures."""
+        path = f"{self.service.url}/v1/purchases/{self.purchase.get('id')}/timeline"
+        try:
+            answer = await self.http.get(path, headers={"Authorization": f"Bearer {OPS}"})
+        except httpx.TransportError as error:
+            return f"no timeline: {type(error).__name__}"
+        lines = []
+        for item in answer.json().get("data", []):
+            name = item.get("rule") or item.get("key") or item.get("type")
+            rest = item.get("evidence") or item.get("status") or ""
+            lines.append(f"    {item['at'][17:26]} {item['kind']} {name} {rest}")
+        return "\n".join(lines)
+
+
+async def case(
+    stack: AsyncExitStack, way: Way, nursery: Nursery, folder: Path, http: httpx.AsyncClient
+) -> Case:
+    """A fresh sandbox and an empty database for one shopper."""
+    options = Options(keys=(KEY,), speed=60.0, rate=1000.0, webhook_secrets=(WEBHOOK_SECRET,))
+    sandbox = await stack.enter_async_context(running(options))
+    if way.webhooks:
+        add_webhook(sandbox.world, options, "http://127.0.0.1:9/webhooks/digital-river", live=True)
+    folder.mkdir()
+    settings = {
+        **SETTINGS,
+        "PLATFORM_URL": sandbox.url,
+        "DATABASE_URL": f"sqlite:///{folder}/service.db",
+    }
+    if not way.webhooks:
+        settings |= {"WEBHOOKS": "off", "WEBHOOK_SECRETS": ""}
+    service = Mortal(nursery, folder, settings)
+    stack.push_async_callback(service.kill)
+    return Case(way, folder, sandbox, service, http)

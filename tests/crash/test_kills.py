@@ -1,0 +1,65 @@
+"""The service is killed at every commit of every way to an order, and started again."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.crash.nursery import Nursery, nursery
+from tests.crash.shopper import DECLINED_CARD, Way, case
+
+ABREAST = 6  # stories at the same time: most of their time they wait
+WAYS = (
+    Way("submit", webhooks=True),
+    Way("409, new checkout, new source, submit", card=DECLINED_CARD, checkouts=2),
+    Way("answer lost, look", fault="after_commit"),
+    Way("not made, look, repeat", fault="before_commit"),
+)
+
+
+@pytest.fixture(scope="module", name="nursery")
+def _nursery() -> Iterator[Nursery]:
+    with nursery() as found:
+        yield found
+
+
+async def told(
+    way: Way, nursery: Nursery, folder: Path, http: httpx.AsyncClient, at: int, side: str
+) -> tuple[str, int, bool]:
+    """One story: what was wrong at its end, its first life's commits, and whether it died."""
+    async with AsyncExitStack() as stack:
+        one = await case(stack, way, nursery, folder, http)
+        try:
+            await one.run(at, side)
+            wrong = one.faults()
+        except (TimeoutError, AssertionError, KeyError) as error:
+            wrong = [f"{type(error).__name__}: {error}", one.service.log.read_text()[-600:]]
+        story = "" if not wrong else await one.story()
+        return "\n".join([*wrong, story]) if wrong else "", one.service.commits, one.died
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("way", WAYS, ids=[way.name for way in WAYS])
+async def test_killed_at_any_commit_it_ends_with_one_order(
+    way: Way, side: str, nursery: Nursery, tmp_path: Path
+) -> None:
+    limit = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(timeout=10.0, limits=limit) as http:
+        wrong, commits, died = await told(way, nursery, tmp_path / "alive", http, 0, "")
+        assert wrong == ""
+        assert not died
+        assert commits >= 10, "the listener counts nothing"
+        gate = asyncio.Semaphore(ABREAST)
+
+        async def killed(at: int) -> tuple[str, int, bool]:
+            async with gate:
+                return await told(way, nursery, tmp_path / f"killed-{at}", http, at, side)
+
+        stories = await asyncio.gather(*(killed(at) for at in range(1, commits + 1)))
+    failures = [f"commit {at}: {s[0]}" for at, s in enumerate(stories, 1) if s[0]]
+    assert not failures, "\n".join(failures)
+    # Commits that happen to be shared make a life shorter; nearly all stories must have died.
+    assert sum(s[2] for s in stories) >= 0.8 * commits
