@@ -38,6 +38,7 @@ class Options:
     seed: int
     kills: int
     deadline: float
+    keep: bool
 
 
 def options_of(arguments: Sequence[str] | None = None) -> Options:
@@ -49,11 +50,12 @@ def options_of(arguments: Sequence[str] | None = None) -> Options:
     add("--kills", type=int, default=2, help="how often the service is killed with SIGKILL")
     add("--deadline", type=float, default=75.0, help="seconds that all shoppers have together")
     add("--quick", action="store_true", help="24 shoppers, one kill")
+    add("--keep", action="store_true", help="keep logs and database in any case")
     found = parser.parse_args(arguments)
     if found.shoppers < 1 or found.kills < 0 or found.deadline <= 0:
         parser.error("--shoppers and --deadline must be above zero, --kills not below")
     shoppers, kills = (24, 1) if found.quick else (found.shoppers, found.kills)
-    return Options(shoppers, found.seed, kills, found.deadline)
+    return Options(shoppers, found.seed, kills, found.deadline, found.keep)
 
 
 async def demo(options: Options, console: Console, folder: Path) -> bool:
@@ -173,7 +175,7 @@ async def main(options: Options, console: Console) -> int:
     try:
         good = await demo(options, console, folder)
     finally:
-        if good:
+        if good and not options.keep:
             shutil.rmtree(folder)
         else:
             console.print(f"logs and database are kept in {folder}", highlight=False)

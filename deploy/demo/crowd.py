@@ -11,7 +11,7 @@ from .situations import Situation, spread
 from .storefront import Storefront
 from .trouble import Trouble
 
-ARRIVALS = 10.0  # shoppers a second
+ARRIVALS = 8.0  # shoppers a second
 
 
 @dataclass(slots=True)

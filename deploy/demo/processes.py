@@ -158,6 +158,7 @@ class Stage:
             *("--key", self.key, "--key", self.shop_key),
             *("--webhook-url", f"{self.url}/webhooks/digital-river"),
             *("--webhook-secret", "whsec_demo", "--speed", str(self.speed)),
+            *("--webhook-types", "checkout.*,order.*,source.chargeable"),
             *("--seed", str(self.seed)),
         ]
 

@@ -10,7 +10,7 @@ from typing import Any
 from .storefront import Card, Json, Storefront
 from .trouble import Trouble
 
-LOOKS = (0.2, 0.3, 0.5, 0.8, 1.2)  # seconds between looks at the page, the last one for ever
+LOOKS = (0.3, 0.5, 0.8, 1.2, 1.5)  # seconds between looks at the page, the last one for ever
 AGAIN = 4.0  # seconds after which a shopper who paid presses the button again
 ENDS = frozenset({"accepted", "lost", "review"})
 GOOD = Card()

@@ -128,7 +128,7 @@ async def too_many_requests(shopper: Shopper) -> None:
     await shopper.fills_basket()
     await shopper.attaches(GOOD)
     call = shopper.trouble.with_anything if shopper.number % 2 else shopper.trouble.with_submission
-    await call(shopper.name, 2, kind="rate_limit", retryAfter=1)
+    await call(shopper.name, 1, kind="rate_limit", retryAfter=1)
     await shopper.places_order()
     await shopper.follows()
 
@@ -143,7 +143,7 @@ async def late_commit(shopper: Shopper) -> None:
 
 
 SITUATIONS = (
-    Situation("ready", 18, ready),
+    Situation("ready", 20, ready),
     Situation("no card, then one", 12, no_card_yet),
     Situation("declined once", 14, declined_once),
     Situation("declined twice", 9, declined_twice),
@@ -152,7 +152,7 @@ SITUATIONS = (
     Situation("no name on the parcel", 9, nameless_parcel),
     Situation("page shows an old price", 5, old_price),
     Situation("answer lost, or 5xx", 9, answer_lost),
-    Situation("429 in bursts", 6, too_many_requests, crowd=6),
+    Situation("429 in bursts", 4, too_many_requests, crowd=6),
     Situation("answered 504, made later", 5, late_commit),
 )
 

@@ -14,7 +14,7 @@ import httpx
 Json = dict[str, Any]
 PATIENCE = (0.2, 0.3, 0.5, 0.8)  # seconds between repetitions, the last one for ever
 AWAY = frozenset({408, 429, 500, 502, 503, 504})
-DECISION_SECONDS = 5  # `Prefer: wait`
+DECISION_SECONDS = 2  # `Prefer: wait`
 
 
 class Unexpected(Exception):

@@ -1,0 +1,242 @@
+"""The demo's books catch what they are there for, and a small demo balances."""
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.demo.books import Books, Expectation, Kind, balance, prevented, recovered
+from deploy.demo.situations import SITUATIONS, spread
+
+ROOT = Path(__file__).resolve().parents[2]
+Document = dict[str, Any]
+LAST_LINE = re.compile(
+    r"orders twice: 0, paid but not ordered: 0, submissions of unready checkouts: 0, "
+    r"dead checkouts touched: 0, rejections prevented: (\d+), rejected orders recovered: (\d+)"
+)
+EXPECTED = [
+    Expectation("web-1", "declined once"),
+    Expectation("web-2", "fraud", reason="fraud"),
+]
+
+
+def order(order_id: str, name: str, checkout: str, *, live: bool = True) -> Document:
+    return {"id": order_id, "upstreamId": name, "checkoutId": checkout, "live": live}
+
+
+def charge(checkout: str, source: str, order_id: str | None, result: str) -> Document:
+    return {
+        "at": "2024-05-02T09:00:00Z",
+        "checkoutId": checkout,
+        "orderId": order_id,
+        "sourceId": source,
+        "result": result,
+    }
+
+
+def submission(checkout: str, *, ready: bool = True) -> Document:
+    state = "requires_confirmation" if ready else "requires_source"
+    at = "2024-05-02T09:00:00Z"
+    return {"at": at, "checkoutId": checkout, "ready": ready, "sessionState": state}
+
+
+def purchase(
+    id: str, name: str, checkouts: list[str], state: str, reason: str | None = None, **more: Any
+) -> Document:
+    known: Document = {"id": id, "upstreamId": name, "checkoutIds": checkouts, "orderId": None}
+    return known | {"state": state, "reason": reason, "submissions": []} | more
+
+
+@pytest.fixture
+def ledger() -> Document:
+    """One shopper who was declined and then paid, and one whom the platform refused."""
+    return {
+        "orders": [order("o1", "web-1", "c2")],
+        "chargeAttempts": [
+            charge("c1", "s1", None, "failed"),
+            charge("c2", "s2", "o1", "capturable"),
+            charge("c3", "s3", None, "blocked"),
+        ],
+        "submissions": [submission("c1"), submission("c2"), submission("c3")],
+        "deadTouches": [],
+    }
+
+
+@pytest.fixture
+def purchases() -> list[Document]:
+    answers = [{"status": 409}, {"status": 201}]
+    return [
+        purchase("p1", "web-1", ["c1", "c2"], "accepted", orderId="o1", submissions=answers),
+        purchase("p2", "web-2", ["c3"], "lost", "fraud", submissions=[{"status": 409}]),
+    ]
+
+
+def books(ledger: Document, purchases: list[Document]) -> Books:
+    return balance(ledger, purchases, {}, EXPECTED)
+
+
+def kinds(ledger: Document, purchases: list[Document]) -> list[tuple[Kind, str | None]]:
+    found = books(ledger, purchases).findings
+    return [(finding.kind, finding.purchase_id) for finding in found]
+
+
+def test_good_books_balance(ledger: Document, purchases: list[Document]) -> None:
+    result = books(ledger, purchases)
+    assert result.findings == ()
+    assert result.balanced
+    assert result.recovered == {"p1"}
+    assert LAST_LINE.fullmatch(result.line())
+
+
+def test_a_second_order_of_one_shopper_is_found(
+    ledger: Document, purchases: list[Document]
+) -> None:
+    ledger["orders"].append(order("o2", "web-1", "c9"))
+    assert (Kind.TWICE, "p1") in kinds(ledger, purchases)
+    assert "orders twice: 1" in books(ledger, purchases).line()
+
+
+def test_an_order_beside_a_cancelled_one_is_no_second_order(
+    ledger: Document, purchases: list[Document]
+) -> None:
+    ledger["orders"].append(order("o0", "web-1", "c1", live=False))
+    assert kinds(ledger, purchases) == []
+
+
+def test_a_charge_without_an_order_is_found(ledger: Document, purchases: list[Document]) -> None:
+    ledger["chargeAttempts"].append(charge("c3", "s9", None, "capturable"))
+    assert kinds(ledger, purchases) == [(Kind.PAID, "p2")]
+    assert "paid but not ordered: 1" in books(ledger, purchases).line()
+
+
+def test_a_second_charge_of_one_order_is_found(ledger: Document, purchases: list[Document]) -> None:
+    ledger["chargeAttempts"].append(charge("c2", "s2", "o1", "complete"))
+    assert kinds(ledger, purchases) == [(Kind.PAID, "p1")]
+
+
+def test_an_order_that_the_service_does_not_know_is_found(
+    ledger: Document, purchases: list[Document]
+) -> None:
+    purchases[0] |= {"state": "unknown", "orderId": None}
+    assert set(kinds(ledger, purchases)) == {(Kind.PAID, "p1"), (Kind.OUTCOME, "p1")}
+
+
+@pytest.mark.parametrize("gone", ["orders", "chargeAttempts"])
+def test_an_acceptance_without_a_paid_order_is_found(
+    ledger: Document, purchases: list[Document], gone: str
+) -> None:
+    ledger = copy.deepcopy(ledger) | {gone: []}
+    assert (Kind.PAID, "p1") in kinds(ledger, purchases)
+
+
+def test_a_submission_of_an_unready_checkout_is_found(
+    ledger: Document, purchases: list[Document]
+) -> None:
+    ledger["submissions"].append(submission("c2", ready=False))
+    assert kinds(ledger, purchases) == [(Kind.UNREADY, "p1")]
+    assert "submissions of unready checkouts: 1" in books(ledger, purchases).line()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_touch_of_a_dead_checkout_is_found_if_the_service_could_know(
+    ledger: Document, purchases: list[Document], told: bool
+) -> None:
+    touch = {"at": "2024-05-02T09:00:00Z", "method": "POST", "path": "/orders"}
+    ledger["deadTouches"].append(touch | {"checkoutId": "c1", "told": told})
+    assert kinds(ledger, purchases) == ([(Kind.DEAD, "p1")] if told else [])
+
+
+def test_a_declined_source_that_is_charged_again_is_found(
+    ledger: Document, purchases: list[Document]
+) -> None:
+    ledger["chargeAttempts"].append(charge("c2", "s1", None, "failed"))
+    assert kinds(ledger, purchases) == [(Kind.RECHARGED, "p1")]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [("held", "payment_required"), ("unknown", None), ("accepted", None), ("lost", "exhausted")],
+)
+def test_a_shopper_without_the_expected_outcome_is_found(
+    ledger: Document, purchases: list[Document], state: str, reason: str | None
+) -> None:
+    purchases[1] |= {"state": state, "reason": reason}
+    assert (Kind.OUTCOME, "p2") in kinds(ledger, purchases)
+
+
+def test_a_shopper_without_a_purchase_or_with_two_is_found(
+    ledger: Document, purchases: list[Document]
+) -> None:
+    assert kinds(ledger, purchases[:1]) == [(Kind.OUTCOME, None)]
+    twice = [*purchases, purchase("p3", "web-2", ["c4"], "lost", "fraud")]
+    assert kinds(ledger, twice) == [(Kind.OUTCOME, "p2")]
+
+
+def test_a_purchase_of_nobody_is_found(ledger: Document, purchases: list[Document]) -> None:
+    strange = purchase("p3", "web-3", ["c4"], "lost", "cancelled")
+    assert kinds(ledger, [*purchases, strange]) == [(Kind.OUTCOME, "p3")]
+
+
+def decisions(*rules: str) -> list[Document]:
+    return [{"kind": "fact"}, *({"kind": "decision", "rule": rule} for rule in rules)]
+
+
+@pytest.mark.parametrize(
+    ("rules", "counts"),
+    [
+        (("gate.payment_required", "gate.passed"), True),
+        (("reading.mend", "gate.passed"), True),
+        (("gate.passed", "rejection.declined", "gate.payment_required", "gate.passed"), False),
+        (("gate.passed", "rejection.declined", "call.source_declined_before"), True),
+        (("gate.total_changed", "gate.passed"), False),
+        (("gate.passed", "submission.created"), False),
+        ((), False),
+    ],
+)
+def test_prevented_is_what_would_have_been_refused_before_it_was_sent(
+    rules: tuple[str, ...], counts: bool
+) -> None:
+    assert prevented(decisions(*rules)) is counts
+
+
+@pytest.mark.parametrize(
+    ("state", "statuses", "counts"),
+    [
+        ("accepted", (409, 201), True),
+        ("accepted", (504,), True),
+        ("accepted", (None,), False),
+        ("accepted", (201,), False),
+        ("lost", (409,), False),
+    ],
+)
+def test_recovered_is_an_order_in_spite_of_an_error(
+    state: str, statuses: tuple[int | None, ...], counts: bool
+) -> None:
+    answers = [{"status": status} for status in statuses]
+    assert recovered({"state": state, "submissions": answers}) is counts
+
+
+@pytest.mark.parametrize("shoppers", [1, 5, 11, 12, 18, 100, 300, 1000])
+def test_every_situation_has_shoppers_if_there_are_enough(shoppers: int) -> None:
+    found = spread(shoppers)
+    assert len(found) == shoppers
+    if shoppers >= len(SITUATIONS):
+        assert set(found) == set(SITUATIONS)
+
+
+def test_a_small_demo_with_a_kill_balances() -> None:
+    command = [sys.executable, "-m", "deploy.demo", "--shoppers", "18", "--kills", "1"]
+    run = subprocess.run(
+        command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=100,
+        check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    lines = [match for line in run.stdout.splitlines() if (match := LAST_LINE.fullmatch(line))]
+    assert len(lines) == 1, run.stdout
+    assert int(lines[0][1]) > 0
+    assert int(lines[0][2]) > 0
