@@ -14,7 +14,7 @@ Document = Mapping[str, Any]
 Timelines = Mapping[str, Sequence[Document]]  # by purchase id
 
 FAILED = frozenset({"failed", "blocked"})  # results of charge attempts that took no money
-CREATED = 201
+CREATED, CONFLICT = 201, 409
 
 # Decisions of the gate, and repairs before it, without which the platform would have refused.
 PREVENTING = frozenset({
@@ -95,7 +95,7 @@ def balance(
             *orders_twice(ledger, purchases),
             *paid_but_not_ordered(ledger, purchases),
             *unready_submissions(ledger, purchases),
-            *dead_touches(ledger, purchases),
+            *dead_touches(ledger, purchases, timelines),
             *charged_again(ledger, purchases),
             *without_outcome(purchases, expectations),
         ),
@@ -162,13 +162,36 @@ def unready_submissions(ledger: Document, purchases: Sequence[Document]) -> Iter
             yield Finding(Kind.UNREADY, text, owners.get(sent["checkoutId"]))
 
 
-def dead_touches(ledger: Document, purchases: Sequence[Document]) -> Iterator[Finding]:
-    """Changes of a checkout after a 409 that was delivered (I3). Nobody can know an unread one."""
+def dead_touches(
+    ledger: Document, purchases: Sequence[Document], timelines: Timelines
+) -> Iterator[Finding]:
+    """Changes of a checkout after a 409 that the service received (I3).
+
+    Not counted: touches after an answer that never arrived, by the ledger (`told` is false), or
+    with which the service was killed, by its own books (`_unread`).
+    """
     owners = _by_checkout(purchases)
     for touch in ledger["deadTouches"]:
-        if touch["told"]:
+        owner = owners.get(touch["checkoutId"])
+        story = timelines.get(owner or "", ())
+        if touch["told"] and not _unread(story, touch["checkoutId"], touch["at"]):
             text = f"{touch['at']}: {touch['method']} {touch['path']}"
-            yield Finding(Kind.DEAD, text, owners.get(touch["checkoutId"]))
+            yield Finding(Kind.DEAD, text, owner)
+
+
+def _unread(timeline: Sequence[Document], checkout_id: str, moment: str) -> bool:
+    """Whether a submission was abandoned by a dead process, and no 409 was stored before."""
+    abandoned = False
+    for item in timeline:
+        if item["kind"] != "fact" or item["type"] != "command_ended" or item["at"] >= moment:
+            continue
+        command, answer = item["body"]["command"], item["body"]["result"]
+        if command["kind"] != "submit" or command["permit"]["checkoutId"] != checkout_id:
+            continue
+        if answer.get("status") == CONFLICT:
+            return False
+        abandoned = abandoned or answer["outcome"] == "abandoned"
+    return abandoned
 
 
 def charged_again(ledger: Document, purchases: Sequence[Document]) -> Iterator[Finding]:

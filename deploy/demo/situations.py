@@ -79,11 +79,14 @@ async def same_card_again(shopper: Shopper) -> None:
 
 
 async def fraud(shopper: Shopper) -> None:
-    """A good card follows in the wallet, and nobody may ask for it."""
+    """A bag of stolen cards; whoever asks for another one gets it, and ends as exhausted.
+
+    (Only an answer that was lost with a killed service may lead to a second card.)
+    """
     await shopper.fills_basket()
     await shopper.attaches(FRAUD)
     await shopper.places_order()
-    await shopper.follows(GOOD)
+    await shopper.follows(FRAUD)
 
 
 async def nameless_parcel(shopper: Shopper) -> None:

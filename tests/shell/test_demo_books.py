@@ -76,6 +76,13 @@ def purchases() -> list[Document]:
     ]
 
 
+def answered(checkout: str, outcome: str, at: str, status: int | None = None) -> Document:
+    command = {"kind": "submit", "permit": {"checkoutId": checkout}}
+    result = {"outcome": outcome} | ({"status": status} if status else {})
+    body = {"command": command, "result": result}
+    return {"kind": "fact", "type": "command_ended", "at": at, "body": body}
+
+
 def books(ledger: Document, purchases: list[Document]) -> Books:
     return balance(ledger, purchases, {}, EXPECTED)
 
@@ -149,6 +156,29 @@ def test_a_touch_of_a_dead_checkout_is_found_if_the_service_could_know(
     touch = {"at": "2024-05-02T09:00:00Z", "method": "POST", "path": "/orders"}
     ledger["deadTouches"].append(touch | {"checkoutId": "c1", "told": told})
     assert kinds(ledger, purchases) == ([(Kind.DEAD, "p1")] if told else [])
+
+
+ABANDONED = answered("c1", "abandoned", "2024-05-02T09:00:01Z")
+REFUSED = answered("c1", "rejected", "2024-05-02T09:00:02Z", 409)
+REFUSED_AGAIN = answered("c1", "rejected", "2024-05-02T09:00:04Z", 409)
+
+
+@pytest.mark.parametrize(
+    ("story", "counts"),
+    [
+        ([ABANDONED, REFUSED_AGAIN], False),
+        ([ABANDONED, REFUSED], True),
+        ([REFUSED_AGAIN], True),
+        ([answered("c2", "abandoned", "2024-05-02T09:00:01Z")], True),
+    ],
+)
+def test_a_touch_of_a_dead_checkout_is_excused_if_the_answer_died_with_the_service(
+    ledger: Document, purchases: list[Document], story: list[Document], counts: bool
+) -> None:
+    touch = {"at": "2024-05-02T09:00:03Z", "method": "POST", "path": "/orders"}
+    ledger["deadTouches"].append(touch | {"checkoutId": "c1", "told": True})
+    found = balance(ledger, purchases, {"p1": story}, EXPECTED).findings
+    assert [finding.kind for finding in found] == ([Kind.DEAD] if counts else [])
 
 
 def test_a_declined_source_that_is_charged_again_is_found(
