@@ -1,0 +1,306 @@
+"""A random life of one purchase: what may happen next, chosen by a script of bytes.
+
+The script is a plain byte string so that hypothesis can shrink it: low bytes choose the ordinary
+next thing, an empty script is an uneventful life.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from handlers.policy import Policy
+from schemas.facts import (
+    CancelRequested,
+    CheckoutCorrected,
+    KeyTaken,
+    OperatorDecided,
+    PlatformEvent,
+    PurchaseRequested,
+    SourceChosen,
+    TimerFired,
+    TotalConfirmed,
+)
+from schemas.money import Money
+from schemas.purchase import State
+from schemas.requests import (
+    ConfirmationRequest,
+    CorrectionsRequest,
+    DecisionRequest,
+    PurchaseRequest,
+    SourceRequest,
+)
+from tests.core.world import World, rejected
+
+T = TypeVar("T")
+
+BEHAVIOURS = (
+    *("good", "good", "watched", "redirect", "funds", "slow", "broken", "strange"),
+    *("insufficient_funds", "do_not_honor", "fraud", "failed-request", "create-order-failed"),
+    *("order-fraud-failure", "unheard-of", "additional_payment_action_required"),
+)
+ANSWERS = (
+    rejected(400, "missing_parameter", "shipping.name"),
+    rejected(400, "order_submit_failed"),
+    rejected(400, "invalid_parameter", "address.postalCode"),
+    rejected(400, "plan_not_active", "planId"),
+    rejected(401),
+    rejected(403),
+    rejected(415),
+    rejected(418, "teapot"),
+    rejected(422, "unheard-of", "nobody.knows"),
+    rejected(409, "source_in_use", "sourceId"),
+    rejected(409, "additional_information_required", "taxIdentifiers"),
+    rejected(409, "customer_disabled"),
+    rejected(409),
+)
+FAULTS = ("lost", "cut", "late", "stalled", "died", "busy")
+JUNK: tuple[Any, ...] = (
+    {},
+    {"id": None},
+    {"id": 7, "state": ["accepted"]},
+    {"id": "o-else", "checkoutId": "c-else", "state": "accepted", "items": []},
+    {"id": "c1", "payment": 3},
+    {"payment": {"session": {"state": "\x00"}}},
+    {"orderId": "o-else", "id": "ch", "state": {"a": 1}},
+    {"id": "o-else", "items": [None, 3], "payment": {"charges": "no"}},
+)
+TYPES = (
+    *("order.accepted", "order.charge.failed", "order.cancelled", "order.blocked", "order.updated"),
+    *("checkout.updated", "checkout.created", "checkout.deleted", "source.chargeable"),
+    *("customer.updated", "order.charge.capture.failed", "entirely.new", ""),
+)
+
+
+class Walk:
+    """Takes choices from the script until it is used up."""
+
+    def __init__(self, script: bytes) -> None:
+        self.script = iter(script)
+        self.spent = False
+        shorter = Policy(hold_deadline=timedelta(hours=2), retry_deadline=timedelta(hours=2))
+        self.world = World(policy=shorter)
+        self.cards: list[str] = []
+
+    def pick(self, options: Sequence[T]) -> T:
+        """The next choice; the first option when the script is used up."""
+        byte = next(self.script, None)
+        if byte is None:
+            self.spent = True
+            return options[0]
+        return options[byte % len(options)]
+
+    def live(self) -> World:
+        """One whole life: until the script ends, then until nothing happens any more."""
+        world = self.world
+        world.open(self.pick((64.86, 64.86, 64.86, 0.0)))
+        if self.pick((False, False, True)):
+            card = world.pay(self.pick(BEHAVIOURS), checkout="c1", saved=self.pick((False, True)))
+            world.attach("c1", card)
+            self.cards.append(card)
+        total = self.pick((None, Money(amount=64.86, currency="EUR")))
+        world.begin(
+            submits=self.pick(("service",) * 7 + ("merchant",)),
+            create=self.pick((True, False)),
+            confirmed_total=total,
+        )
+        while not self.spent:
+            self.happen()
+        return world
+
+    def happen(self) -> None:
+        """One thing that may happen now."""
+        things: tuple[Callable[[], object], ...] = (
+            *(self.world.step,) * 12,
+            *(self.faulty,) * 3,
+            *(self.shopper,) * 4,
+            *(self.time,) * 3,
+            *(self.post_office,) * 2,
+            *(self.operator,) * 2,
+            self.platform,
+            self.straggler,
+            self.junk,
+            self.stale_call,
+            self.browser,
+        )
+        self.pick(things)()
+
+    def faulty(self) -> None:
+        """The next command meets a fault."""
+        slot = self.world.due()
+        if slot is None:
+            return
+        if slot.command.kind == "submit":
+            self.world.finish(slot, self.pick((*FAULTS, *ANSWERS)))
+        elif slot.command.kind.startswith(("read", "find")):
+            self.world.finish(slot, self.pick((*("busy",) * 8, rejected(401), rejected(404, "x"))))
+        else:
+            more = (*FAULTS, rejected(409, "unheard-of"), rejected(400, "unheard-of", "x"))
+            self.world.finish(slot, self.pick((*more, rejected(403))))
+
+    def shopper(self) -> None:
+        """The shopper, or the storefront, does something that the API takes."""
+        world, kind = self.world, self.pick((*("pay",) * 6, *("again", "agree", "agree", "call", "mend", "other")))
+        world.story.append(f"{world.now:%d %H:%M:%S} the shopper: {kind}")
+        match kind:
+            case "pay":
+                card = world.pay(self.pick(BEHAVIOURS), saved=self.pick((False, True)))
+                self.cards.append(card)
+                world.choose(card)
+            case "again" if self.cards:
+                world.choose(self.pick(self.cards))
+            case "agree":
+                world.agree()
+            case "call":
+                world.request(checkout_id=world.purchase.current.checkout_id)
+            case "mend":
+                fields = self.pick(({"email": "b@example.test"}, {"shipTo": {"name": "B"}}))
+                fields = self.pick((fields, {"items": [{"skuId": "k", "quantity": 1}]}))
+                world.call(CheckoutCorrected(request=CorrectionsRequest(checkout=fields)))
+            case "other":
+                if self.pick((False,) * 4 + (True,)):
+                    world.call(CancelRequested())
+                else:
+                    world.request(checkout_id=world.open(self.pick((64.86, 70.0))))
+            case _:
+                return
+
+    def stale_call(self) -> None:
+        """A call that was taken when it applied, and is decided when it may not apply."""
+        world = self.world
+        current = world.purchase.current.checkout_id
+        known = world.checkouts.get(current)
+        if known is None:
+            return
+        world.tell(
+            self.pick(
+                (
+                    SourceChosen(request=SourceRequest(source_id=self.pick((*self.cards, "src-x")))),
+                    CheckoutCorrected(request=CorrectionsRequest(checkout={"locale": "fr_FR"})),
+                    TotalConfirmed(
+                        request=ConfirmationRequest(
+                            checkout_id=current,
+                            total_amount=known["totalAmount"],
+                            currency="EUR",
+                        )
+                    ),
+                    PurchaseRequested(
+                        request=PurchaseRequest(checkout_id=current, upstream_id="web-1")
+                    ),
+                )
+            )
+        )
+
+    def time(self) -> None:
+        """Time passes."""
+        world = self.world
+        soon = world.next_due()
+        wait = (soon - world.now).total_seconds() if soon else 1.0
+        world.advance(max(0.0, self.pick((wait, 1.0, 5.0, 30.0, 130.0, 2000.0, 90000.0))))
+
+    def post_office(self) -> None:
+        """An event arrives, in any order, perhaps once more."""
+        world = self.world
+        if world.mail and self.pick((True, True, False)):
+            world.deliver(self.pick(range(len(world.mail))))
+        elif world.old_mail:
+            world.tell(self.pick(world.old_mail[-6:]))
+
+    def straggler(self) -> None:
+        """The answer that an abandoned command got after all."""
+        if self.world.stragglers:
+            world = self.world
+            world.tell(world.stragglers.pop(self.pick(range(len(world.stragglers)))))
+
+    def platform(self) -> None:
+        """An order of ours goes on at the platform."""
+        world = self.world
+        ours = [o for o in world.orders.values() if o["state"] not in ("cancelled", "blocked")]
+        if not ours:
+            return
+        order = self.pick(ours)
+        following = {
+            "pending_payment": ("accepted", "cancelled", "in_review", "pending_payment"),
+            "in_review": ("accepted", "blocked", "cancelled"),
+            "accepted": ("fulfilled", "cancelled", "dispute"),
+        }.get(order["state"], ("complete",))
+        state = self.pick(following)
+        session = {"accepted": "complete", "cancelled": "failed"}.get(state)
+        world.move(order["id"], state, session)
+        if self.pick((False, True)):
+            charge = {"id": "ch", "orderId": order["id"], "state": "capturable", "amount": 1.0}
+            world.post(self.pick(("order.charge.failed", "order.charge.capturable")), charge)
+
+    def junk(self) -> None:
+        """Something that makes no sense, or that is about something else."""
+        world = self.world
+        kind = self.pick(("event", "timer", *("event",) * 9, "key"))
+        if kind == "timer":
+            world.tell(TimerFired(key="pur_1/none", name="none", hold=world.purchase.hold))
+        elif kind == "key" and world.purchase.state in (State.HELD, State.PENDING):
+            world.tell(KeyTaken(key=f"checkout/{self.pick(('c1', 'c-else'))}", owner="pur_2"))
+        else:
+            world.tell(
+                PlatformEvent(
+                    event_id="e-junk",
+                    type=self.pick(TYPES),
+                    object=self.pick(JUNK),
+                    created=world.now,
+                )
+            )
+
+    def operator(self) -> None:
+        """A person decides, where the API lets them; `no_order` only when it is true."""
+        world = self.world
+        decision = self.pick(("resume", "resume", "adopt_order", "no_order", "stop"))
+        ours = [
+            o["id"]
+            for o in world.orders.values()
+            if o["checkoutId"] in world.purchase.checkout_ids
+            and o["state"] not in ("cancelled", "blocked")
+        ]
+        waiting = bool(world.later or world.stragglers or world.mail)
+        if decision in ("no_order", "resume", "stop") and (ours or waiting):
+            return
+        order_id = ours[0] if ours and decision == "adopt_order" else None
+        if decision == "adopt_order" and order_id is None:
+            return
+        request = DecisionRequest(decision=decision, order_id=order_id, note="Looked at it.")
+        if world.call(OperatorDecided(request=request)) and decision == "no_order":
+            world.unsettled.clear()  # a person is proof (I6)
+
+    def browser(self) -> None:
+        """The storefront's page changes the checkout behind our back."""
+        world = self.world
+        current = world.checkouts.get(world.purchase.current.checkout_id)
+        if current is None or any(o["checkoutId"] == current["id"] for o in world.orders.values()):
+            return
+        match self.pick(("attach", "total", "state", "gone", "customer")):
+            case "attach" if self.cards:
+                world.attach(current["id"], self.pick(self.cards))
+            case "total":
+                current["totalAmount"] = self.pick((64.86, 70.0, 0.0))
+                world.resettle(current["id"])
+            case "state":
+                current["payment"]["session"]["state"] = self.pick(
+                    ("requires_action", "processing", "failed", "levitating", "requires_source")
+                )
+            case "customer":
+                world.customer = {"id": "cust-1", "enabled": self.pick((False, True))}
+            case _:
+                return
+        world.post("checkout.updated", current)
+
+
+def finish(world: World) -> None:
+    """No more faults: all letters and answers arrive, all timers fire, the shopper has left."""
+    for _ in range(4):
+        for fact in (*world.stragglers,):
+            world.tell(fact)
+        world.stragglers.clear()
+        world.live(world.policy.settle.total_seconds() * 2)
+        while world.mail:
+            world.deliver()
+        world.run()
+    world.live(timedelta(hours=5).total_seconds())
+
+

@@ -1,0 +1,848 @@
+"""A world for the decision core: the platform (PLATFORM §2-§5), the wire and a clock, in memory.
+
+`World` executes what `decide` plans, as the worker does: keys collide, a submission needs its
+permit, results come back as facts. It keeps its own ledger and raises `AssertionError` as soon as
+an invariant of DESIGN is broken, with the story so far.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from handlers.calls import Call, refusal
+from handlers.chain import Continue, Join, admit
+from handlers.decide import decide
+from handlers.decision import Decision, Moment
+from handlers.policy import Policy
+from handlers.presentation import outcome, view
+from schemas.base import JsonObject
+from schemas.commands import (
+    AttachSource,
+    CancelOrder,
+    Command,
+    DeleteCheckout,
+    FindCheckout,
+    FindOrders,
+    OpenCheckout,
+    Planned,
+    ReadCheckout,
+    ReadOrder,
+    Submit,
+    UpdateCheckout,
+    Wake,
+)
+from schemas.facts import (
+    CheckoutCorrected,
+    CommandEnded,
+    ConfirmationRequest,
+    Fact,
+    PlatformEvent,
+    PurchaseRequested,
+    SourceChosen,
+    TimerFired,
+    TotalConfirmed,
+)
+from schemas.money import Money
+from schemas.purchase import REASONS, SHOPPER_HELD, Link, Purchase, Reason, State
+from schemas.requests import PurchaseRequest, SourceRequest
+from schemas.results import (
+    Abandoned,
+    NeverSent,
+    OutcomeUnknown,
+    PlatformProblem,
+    Reading,
+    Rejected,
+    Result,
+    Succeeded,
+    Unavailable,
+)
+
+START = datetime(2024, 5, 2, 9, 0, tzinfo=UTC)
+ADDRESS = {"line1": "Teststr. 1", "city": "Berlin", "postalCode": "10115", "country": "DE"}
+PARTY = {"name": "Ada Probe", "email": "ada@example.test", "address": ADDRESS}
+REQUEST: JsonObject = {
+    "currency": "EUR",
+    "taxInclusive": False,
+    "chargeType": "customer_initiated",
+    "email": "ada@example.test",
+    "locale": "de_DE",
+    "shipFrom": {"address": {"country": "NL"}},
+    "shipTo": PARTY,
+    "billTo": PARTY,
+    "shippingChoice": {"id": "q-77", "amount": 4.5},
+    "items": [{"skuId": "kbd-1", "quantity": 2, "price": 25.0}],
+    "metadata": {"basket": "b-12"},
+}
+# How the platform answers a submission paid by a source that behaves so (PLATFORM §4.1).
+ORDERS: dict[str, tuple[str, str | None, str]] = {
+    "good": ("accepted", "passed", "complete"),
+    "watched": ("in_review", "review_opened", "complete"),
+    "redirect": ("pending_payment", None, "pending_redirect"),
+    "funds": ("pending_payment", None, "pending_funds"),
+    "slow": ("pending_payment", None, "pending"),
+    "broken": ("pending_payment", None, "failed"),
+    "strange": ("levitating", None, "complete"),
+}
+# PLATFORM §5.8, column Act CIT.
+HARD = tuple(
+    "account_closed account_frozen blacklisted_card card_expired card_limit_exceeded"
+    " card_not_active card_type_block card_velocity_exceeded declined decline_do_not_retry"
+    " insufficient_funds invalid_currency invalid_payment_method invalid_transaction_type"
+    " issuer_invalid_card issuer_not_found limit_exceeded lost_stolen_card mid_limit_exceeded"
+    " new_card_issued pin_try_exceeded restricted_card stop_recurring"
+    " voice_authorization_required".split()
+)
+ONCE_MORE = tuple(
+    "authentication_required declined_can_retry do_not_honor invalid_address invalid_card_bin"
+    " invalid_card_number invalid_expiration_date invalid_field_data invalid_pin"
+    " invalid_security_code invalid_security_field issuer_unavailable no_response"
+    " sca_not_completed unidentified_error".split()
+)
+FRAUD = (
+    *("fraud", "fraud_block", "illegal_action", "suspected_fraud", "order-fraud-failure"),
+)
+OPERATOR = ("invalid_amount", "invalid_merchant")
+GONE = ("cancelled", "blocked")
+QUIET = ("fraud", "blocked", "in_review", "review_opened", "clientSecret", "fraud_review")
+
+
+def rejected(status: int, code: str | None = None, parameter: str | None = None) -> Rejected:
+    """The platform's no."""
+    found = PlatformProblem(code=code, parameter=parameter, message="A message of theirs.")
+    return Rejected(status=status, problems=(found,), request_id="req-1")
+
+
+@dataclass
+class Slot:
+    """A command as stored."""
+
+    key: str
+    command: Command
+    due: datetime
+    attempt: int = 1
+    status: str = "planned"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A submission that left us, in the world's own books."""
+
+    at: datetime
+    checkout_id: str
+    source_id: str | None
+    number: int
+
+
+@dataclass
+class World:
+    """One purchase, its platform and its virtual time."""
+
+    policy: Policy = field(default_factory=Policy)
+    now: datetime = START
+    epoch: int = 1
+    checkouts: dict[str, JsonObject] = field(default_factory=dict)
+    sources: dict[str, JsonObject] = field(default_factory=dict)
+    behaviour: dict[str, str] = field(default_factory=dict)
+    orders: dict[str, JsonObject] = field(default_factory=dict)
+    listed_at: dict[str, datetime] = field(default_factory=dict)
+    customer: JsonObject | None = None
+    slots: dict[str, Slot] = field(default_factory=dict)
+    mail: list[PlatformEvent] = field(default_factory=list)  # not yet delivered
+    old_mail: list[PlatformEvent] = field(default_factory=list)
+    stragglers: list[CommandEnded] = field(default_factory=list)
+    later: list[tuple[datetime, Callable[[], object]]] = field(default_factory=list)
+    extra_total: float = 0.0  # what the next opened checkout costs more
+
+    # The ledger.
+    story: list[str] = field(default_factory=list)
+    seen: set[tuple[State, Reason | None]] = field(default_factory=set)
+    rules: set[str] = field(default_factory=set)
+    alerts: list[str] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    unsettled: dict[str, datetime] = field(default_factory=dict)  # checkout: last possible send
+    spoiled: set[str] = field(default_factory=set)  # checkouts of which we heard a 400
+    refused: set[str] = field(default_factory=set)  # checkouts of which we heard a 409
+    became: set[str] = field(default_factory=set)  # checkouts of which we heard an order
+    strikes: dict[str, int] = field(default_factory=dict)  # source: declines heard
+    barred: set[str] = field(default_factory=set)  # sources hard-declined, as heard
+    readings: dict[str, tuple[datetime, JsonObject, tuple[str, ...]]] = field(default_factory=dict)
+    looked: tuple[datetime, tuple[str, ...], bool] | None = None
+    agreed: Money | None = None
+    present: datetime = START
+    began: bool = False
+    serial: int = 0
+
+    # -- the purchase ------------------------------------------------------------------------
+
+    def begin(self, *, submits: str = "service", create: bool = True, **fields: Any) -> Purchase:
+        """The storefront hands over a checkout that `open` made; the first confirming call."""
+        request = PurchaseRequest.model_validate(
+            {
+                "checkoutId": next(iter(self.checkouts)),
+                "upstreamId": "web-1",
+                "submits": submits,
+                "createRequest": REQUEST if create else None,
+            }
+            | fields
+        )
+        self.purchase = Purchase(
+            id="pur_1",
+            upstream_id=request.upstream_id or "pur_1",
+            submits=request.submits,
+            chain=(Link(checkout_id=request.checkout_id),),
+            create_request=request.create_request,
+            confirmed=request.confirmed_total,
+            confirmed_at=self.now,
+            message="order.checking",
+            created_at=self.now,
+            updated_at=self.now,
+        )
+        self.agreed = request.confirmed_total
+        self.tell(PurchaseRequested(request=request))
+        return self.purchase
+
+    def tell(self, fact: Fact) -> Decision:
+        """Decide one fact and save the decision, as one transaction does."""
+        before, moment = self.purchase, Moment(self.now, self.now, self.epoch)
+        self.story.append(f"{self.now:%d %H:%M:%S} {_brief(fact)}")
+        self._hear(fact)
+        decision = decide(before, fact, moment, self.policy)
+        assert decision == decide(before, fact, moment, self.policy), "not deterministic"
+        after = decision.purchase
+        if after != before:
+            updates = {"version": before.version + 1, "updated_at": self.now}
+            after = after.model_copy(update=updates)
+        self.purchase = Purchase.model_validate_json(after.model_dump_json())
+        for planned in decision.commands:
+            self._plan(planned)
+        self.decisions.append(decision)
+        self.rules.add(decision.rule)
+        if decision.alert:
+            self.alerts.append(decision.alert)
+        self.story.append(
+            f"    -> {after.state}/{after.reason or '-'} v{after.version} [{decision.rule}]"
+            f" {' '.join(p.command.kind for p in decision.commands)}"
+        )
+        self._check_decision(before, after, decision, fact)
+        return decision
+
+    def call(self, fact: Call) -> bool:
+        """A call of the storefront, if the API would take it."""
+        if refusal(self.purchase, fact) is not None:
+            return False
+        self.tell(fact)
+        return True
+
+    def request(self, **fields: Any) -> bool:
+        """`POST /v1/purchases` again, through admission."""
+        request = PurchaseRequest.model_validate({"upstreamId": "web-1"} | fields)
+        known = self.purchase if request.checkout_id in self.purchase.checkout_ids else None
+        match admit(request, known, self.purchase):
+            case Continue(tell=True) | Join():
+                self.tell(PurchaseRequested(request=request))
+                return True
+        return False
+
+    def _plan(self, planned: Planned) -> None:
+        slot = self.slots.get(planned.key)
+        if slot is None or slot.status == "ended":
+            attempt = slot.attempt + 1 if slot else 1
+            due = planned.due or self.now
+            self.slots.pop(planned.key, None)
+            self.slots[planned.key] = Slot(planned.key, planned.command, due, attempt)
+
+    # -- time and commands -------------------------------------------------------------------
+
+    def due(self) -> Slot | None:
+        """The oldest command or timer that is due."""
+        ready = [s for s in self.slots.values() if s.status == "planned" and s.due <= self.now]
+        return min(ready, key=lambda s: s.due, default=None)
+
+    def next_due(self) -> datetime | None:
+        """When the next command or timer is due."""
+        return min((s.due for s in self.slots.values() if s.status == "planned"), default=None)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; what the platform does late happens meanwhile."""
+        until = self.now + timedelta(seconds=seconds)
+        for at, act in sorted(self.later, key=lambda pair: pair[0]):
+            if at <= until:
+                self.now = max(self.now, at)
+                act()
+        self.later = [pair for pair in self.later if pair[0] > until]
+        self.now = until
+
+    def step(self, fault: str | Result | None = None) -> bool:
+        """Run what is due next and decide its result. False if nothing is due."""
+        slot = self.due()
+        if slot is None:
+            return False
+        self.finish(slot, fault)
+        return True
+
+    def finish(self, slot: Slot, fault: str | Result | None = None) -> None:
+        """Run a command with a fault of the wire, or with an answer that is not the platform's.
+
+        `busy`: not processed. `lost`: not processed, no answer. `cut`: processed, no answer.
+        `late`: processed within settling, no answer. `stalled`: processed, abandoned, the answer
+        comes any time later. `died`: abandoned, processed late or not at all.
+        """
+        command = slot.command
+        if isinstance(command, Wake):
+            slot.status = "ended"
+            self.tell(TimerFired(key=slot.key, name=command.name, hold=command.hold))
+            return
+        if isinstance(command, Submit) and self._void(command):
+            self._answer(slot, NeverSent())
+            return
+        self._check_command(command)
+        reading = command.kind.startswith(("read", "find"))
+        if isinstance(fault, str) and fault != "busy" and reading:
+            fault = "busy"  # a reading is never unknown
+        match fault:
+            case None:
+                result = self._process(command)
+            case "busy":
+                result = Unavailable(status=429, retry_after=3)
+            case "lost":
+                result = OutcomeUnknown(status=502)
+            case "cut":
+                self._process(command)
+                result = OutcomeUnknown()
+            case "late":
+                wait = self.policy.settle.total_seconds() * 0.8
+                self._postpone(wait, lambda: self._process(command))
+                result = OutcomeUnknown(status=504)
+            case "stalled":
+                answer = self._process(command)
+                fact = CommandEnded(
+                    key=slot.key, attempt=slot.attempt, command=command, result=answer
+                )
+                self.stragglers.append(fact)
+                result = Abandoned(sent_by=self.now)
+                self.epoch += 1
+            case "died":
+                result = Abandoned(sent_by=self.now)
+                self.epoch += 1
+            case str():
+                raise ValueError(fault)
+            case _:
+                result = fault
+        self._answer(slot, result)
+
+    def _postpone(self, seconds: float, act: Callable[[], object]) -> None:
+        self.later.append((self.now + timedelta(seconds=seconds), act))
+
+    def _answer(self, slot: Slot, result: Result) -> None:
+        slot.status = "ended"
+        fact = CommandEnded(
+            key=slot.key, attempt=slot.attempt, command=slot.command, result=result
+        )
+        self.tell(fact)
+
+    def _void(self, command: Submit) -> bool:
+        permit = command.permit
+        return (
+            permit.version != self.purchase.version
+            or permit.epoch != self.epoch
+            or self.now >= permit.not_after
+        )
+
+    def run(self, fault: str | Result | None = None, *, on: str | None = None) -> None:
+        """Run all that is due now; `fault` happens once, at the first command of kind `on`."""
+        for _ in range(60):
+            slot = self.due()
+            if slot is None:
+                return
+            if fault is not None and slot.command.kind == (on or slot.command.kind):
+                hit, fault = fault, None
+                self.finish(slot, hit)
+            else:
+                self.finish(slot)
+        self.fail("goes round in circles: 60 commands at one moment")
+
+    def live(self, seconds: float) -> None:
+        """Let this much time pass, running what falls due, without faults."""
+        end = self.now + timedelta(seconds=seconds)
+        for _ in range(3000):
+            self.run()
+            upcoming = [self.next_due(), *(at for at, _ in self.later)]
+            times = [at for at in upcoming if at is not None and self.now < at <= end]
+            if not times:
+                self.advance((end - self.now).total_seconds())
+                return
+            self.advance((min(times) - self.now).total_seconds())
+        self.fail("never comes to rest")
+
+    # -- what the shopper and the browser do --------------------------------------------------
+
+    def open(self, total: float = 64.86, request: JsonObject | None = None) -> str:
+        """POST /checkouts by whomever. Returns its id."""
+        self.serial += 1
+        id = f"c{self.serial}"
+        document = copy.deepcopy(request or REQUEST)
+        document.pop("taxInclusive", None)
+        document.pop("chargeType", None)
+        items = [
+            {"id": f"i{self.serial}", "amount": 50.0, **{k: v for k, v in item.items() if k != "price"}}
+            for item in document.get("items", [])
+        ]
+        self.checkouts[id] = document | {
+            "id": id,
+            "items": items,
+            "upstreamId": document.get("upstreamId", "web-1"),
+            "totalAmount": total,
+            "liveMode": False,
+            "payment": {"sources": [], "session": {"id": f"s{self.serial}"}},
+        }
+        self.resettle(id)
+        return id
+
+    def pay(
+        self, behaviour: str = "good", *, checkout: str | None = None, saved: bool = False
+    ) -> str:
+        """The browser makes a source on the session of a checkout. Not attached yet."""
+        checkout = checkout or self.purchase.current.checkout_id
+        self.serial += 1
+        id = f"src{self.serial}"
+        self.behaviour[id] = behaviour
+        self.sources[id] = {
+            "id": id,
+            "type": "creditCard",
+            "state": "chargeable",
+            "reusable": saved,
+            "flow": "standard",
+            "owner": {"firstName": "Ada", "lastName": "Probe", "address": ADDRESS},
+            "paymentSessionId": self.checkouts[checkout]["payment"]["session"]["id"],
+            "creditCard": {"brand": "Visa", "expirationMonth": 7, "expirationYear": 2030},
+        }
+        return id
+
+    def choose(self, source_id: str) -> bool:
+        """The shopper chose this source."""
+        return self.call(SourceChosen(request=SourceRequest(source_id=source_id)))
+
+    def agree(self) -> bool:
+        """The shopper agrees to the total as the platform has it."""
+        current = self.checkouts[self.purchase.current.checkout_id]
+        request = ConfirmationRequest(
+            checkout_id=current["id"],
+            total_amount=current["totalAmount"],
+            currency=current["currency"],
+        )
+        return self.call(TotalConfirmed(request=request))
+
+    def attach(self, checkout_id: str, source_id: str) -> Result:
+        """POST /checkouts/{id}/sources/{sourceId} (PLATFORM §3.3)."""
+        checkout, source = self.checkouts.get(checkout_id), self.sources.get(source_id)
+        if checkout is None or source is None:
+            return rejected(404, "not_found", "id")
+        session = checkout["payment"]["session"]
+        elsewhere = not source["reusable"] and source["paymentSessionId"] != session["id"]
+        if source["state"] not in ("chargeable", "pending_redirect", "pending_funds") or elsewhere:
+            return rejected(409, "source_status_invalid_for_session")
+        keep = ("id", "type", "owner", "creditCard")
+        checkout["payment"]["sources"] = [{k: source[k] for k in keep if k in source}]
+        self.resettle(checkout_id)
+        return Succeeded(status=200, body=copy.deepcopy(source))
+
+    def resettle(self, checkout_id: str) -> None:
+        """The session as PLATFORM §3.1 has it: complete with a primary source, else open."""
+        checkout = self.checkouts[checkout_id]
+        total, paid = checkout["totalAmount"], bool(checkout["payment"]["sources"])
+        full = paid or total == 0
+        checkout["payment"]["session"] |= {
+            "state": "requires_confirmation" if full else "requires_source",
+            "amountContributed": total if full else 0.0,
+            "amountRemainingToBeContributed": 0.0 if full else total,
+        }
+
+    # -- the platform ------------------------------------------------------------------------
+
+    def _process(self, command: Command) -> Result:
+        match command:
+            case ReadCheckout():
+                return self._read(command)
+            case FindOrders():
+                found = self._listed(command.checkout_ids, command.upstream_id)
+                self.looked = (self.now, command.checkout_ids, _any_alive(found))
+                return Succeeded(status=200, body={"orders": found})
+            case ReadOrder():
+                order = self.orders.get(command.order_id)
+                if order is None:
+                    return rejected(404, "not_found", "id")
+                return Succeeded(status=200, body=copy.deepcopy(order))
+            case Submit():
+                return self.place(command.permit.checkout_id)
+            case OpenCheckout():
+                total = max(c["totalAmount"] for c in self.checkouts.values())
+                id = self.open(total + self.extra_total, command.request)
+                self.extra_total = 0.0
+                return Succeeded(status=201, body=copy.deepcopy(self.checkouts[id]))
+            case FindCheckout():
+                for checkout in reversed(self.checkouts.values()):
+                    if checkout.get("metadata", {}).get("order_rescue") == command.mark:
+                        return Succeeded(status=200, body={"checkout": copy.deepcopy(checkout)})
+                return Succeeded(status=200, body={"checkout": None})
+            case UpdateCheckout():
+                checkout = self.checkouts.get(command.checkout_id)
+                if checkout is None:
+                    return rejected(404, "not_found", "id")
+                checkout.update(copy.deepcopy(command.changes))
+                return Succeeded(status=200, body=copy.deepcopy(checkout))
+            case AttachSource():
+                return self.attach(command.checkout_id, command.source_id)
+            case DeleteCheckout():
+                self.checkouts.pop(command.checkout_id, None)
+                return Succeeded(status=204)
+            case CancelOrder():
+                return self._cancel(command.order_id)
+        raise TypeError(command)
+
+    def _read(self, command: ReadCheckout) -> Result:
+        checkout = copy.deepcopy(self.checkouts.get(command.checkout_id))
+        found = self._listed(command.checkout_ids, command.upstream_id)
+        attached = checkout["payment"]["sources"] if checkout else []
+        source = copy.deepcopy(self.sources.get(attached[0]["id"])) if attached else None
+        if checkout:
+            self.readings[command.checkout_id] = (self.now, checkout, command.checkout_ids)
+        self.looked = (self.now, command.checkout_ids, _any_alive(found))
+        reading = Reading(
+            checkout=checkout,
+            orders=tuple(found),
+            source=source,
+            customer=copy.deepcopy(self.customer),
+        )
+        return Succeeded(status=200, body=reading.model_dump(by_alias=True))
+
+    def _listed(self, checkout_ids: tuple[str, ...], upstream_id: str) -> list[JsonObject]:
+        return [
+            copy.deepcopy(order)
+            for order in self.orders.values()
+            if self.listed_at[order["id"]] <= self.now
+            and (order["checkoutId"] in checkout_ids or order.get("upstreamId") == upstream_id)
+        ]
+
+    def place(self, checkout_id: str, lag: float = 0.0) -> Result:
+        """POST /orders (PLATFORM §4). `lag`: seconds until lists show the order."""
+        checkout = self.checkouts.get(checkout_id)
+        if checkout is None or any(o["checkoutId"] == checkout_id for o in self.orders.values()):
+            gone = PlatformProblem(code="not_found", parameter="orderId")
+            return OutcomeUnknown(status=404, problems=(gone,))
+        if checkout["payment"]["session"].get("state") != "requires_confirmation":
+            return rejected(400, "order_submit_failed")
+        attached = checkout["payment"]["sources"]
+        source = self.sources[attached[0]["id"]] if attached else None
+        behaviour = self.behaviour[source["id"]] if source else "good"
+        if source and not source["reusable"]:
+            source["state"] = "consumed"
+        if behaviour not in ORDERS:
+            return rejected(409, behaviour)
+        state, fraud, session = ORDERS[behaviour]
+        self.serial += 1
+        id = f"o{self.serial}"
+        self.listed_at[id] = self.now + timedelta(seconds=lag)
+        checkout["payment"]["session"]["state"] = session
+        following = {
+            "pending_redirect": {
+                "action": "redirect",
+                "data": {"redirectUrl": "https://api.digitalriver.com/payments/redirects/1"},
+            },
+            "pending_funds": {
+                "action": "show_payment_instructions",
+                "data": {"sourceId": source["id"] if source else None},
+            },
+        }.get(session)
+        self.orders[id] = {
+            "id": id,
+            "checkoutId": checkout_id,
+            "upstreamId": checkout.get("upstreamId"),
+            "currency": checkout["currency"],
+            "totalAmount": checkout["totalAmount"],
+            "state": state,
+            "fraudState": fraud,
+            "updatedTime": self.now.isoformat(),
+            "items": [{"id": f"oi{self.serial}", "quantity": 2, "state": "created"}],
+            "payment": {
+                "charges": [{"id": f"ch{self.serial}", "state": "capturable"}]
+                if session == "complete"
+                else [],
+                "session": {"id": "s", "state": session, "nextAction": following},
+            },
+            "liveMode": False,
+        }
+        self.post(f"order.{_event_of(state)}", self.orders[id])
+        self._check_one_order()
+        return Succeeded(status=201, body=copy.deepcopy(self.orders[id]))
+
+    def move(self, order_id: str, state: str, session: str | None = None) -> None:
+        """An order changes at the platform, with its event."""
+        order = self.orders[order_id]
+        order["state"], order["updatedTime"] = state, self.now.isoformat()
+        if state == "blocked":
+            order["fraudState"] = "blocked"
+        if session:
+            order["payment"]["session"]["state"] = session
+        self.post(f"order.{_event_of(state)}", order)
+        self._check_one_order()
+
+    def _cancel(self, order_id: str) -> Result:
+        order = self.orders.get(order_id)
+        if order is None or order["state"] not in ("pending_payment", "accepted", "in_review"):
+            return rejected(409, "order_cancelled", "orderId")
+        self.move(order_id, "cancelled")
+        return Succeeded(status=201, body={"id": "f1", "orderId": order_id})
+
+    def post(self, type: str, body: JsonObject) -> None:
+        """The platform makes an event; whoever has the post office delivers it."""
+        self.serial += 1
+        self.mail.append(
+            PlatformEvent(
+                event_id=f"e{self.serial}",
+                type=type,
+                object=copy.deepcopy(body),
+                created=self.now,
+            )
+        )
+
+    def deliver(self, index: int = 0) -> None:
+        """Deliver one event that waits."""
+        event = self.mail.pop(index)
+        self.old_mail.append(event)
+        self.tell(event)
+
+    # -- the ledger --------------------------------------------------------------------------
+
+    def fail(self, why: str) -> None:
+        """Raise with the whole story."""
+        raise AssertionError("\n".join([why, *self.story]))
+
+    def claim(self, truth: bool, why: str) -> None:
+        """Fail unless it is true."""
+        if not truth:
+            self.fail(why)
+
+    def _hear(self, fact: Fact) -> None:
+        """What the purchase knows from now on."""
+        if isinstance(fact, PurchaseRequested):
+            total = fact.request.confirmed_total
+            if self.began or total:
+                self._agree(total)
+            self.began, self.present = True, self.now
+        elif isinstance(fact, SourceChosen | CheckoutCorrected):
+            self._agree(fact.request.confirmed_total)
+            self.present = self.now
+        elif isinstance(fact, TotalConfirmed):
+            self._agree(fact.request.total)
+            self.present = self.now
+        elif isinstance(fact, CommandEnded):
+            self._hear_result(fact.command, fact.result)
+        elif isinstance(fact, PlatformEvent) and fact.type.startswith("order."):
+            found = fact.object.get("checkoutId")
+            if isinstance(found, str) and fact.object.get("items"):
+                self.became.add(found)
+
+    def _agree(self, total: Money | None) -> None:
+        self.agreed = total or self.agreed
+
+    def _hear_result(self, command: Command, result: Result) -> None:
+        orders: list[JsonObject] = []
+        if isinstance(result, Succeeded):
+            found = result.body.get("orders", ())
+            orders = [o for o in found if isinstance(o, dict)] if found else []
+            if isinstance(command, Submit):
+                self.became.add(command.permit.checkout_id)
+                self.unsettled.pop(command.permit.checkout_id, None)
+            if isinstance(command, ReadCheckout) and self.agreed is None:
+                checkout = result.body.get("checkout")
+                if checkout:
+                    self.agreed = Money(
+                        amount=checkout["totalAmount"], currency=checkout["currency"]
+                    )
+        self.became |= {o["checkoutId"] for o in orders if o.get("checkoutId")}
+        if isinstance(command, Submit) and isinstance(result, OutcomeUnknown | Abandoned):
+            self.unsettled[command.permit.checkout_id] = max(
+                s.at for s in self.sent if s.checkout_id == command.permit.checkout_id
+            )
+        if isinstance(command, Submit) and isinstance(result, Rejected):
+            if result.status == 400:
+                self.spoiled.add(command.permit.checkout_id)
+            if result.status == 409:
+                self.refused.add(command.permit.checkout_id)
+                self._strike(command.permit.source_id, {p.code for p in result.problems})
+
+    def _strike(self, source_id: str | None, codes: set[str | None]) -> None:
+        if source_id is None:
+            return
+        data = {"create-order-failed", "additional_information_required", "source_in_use"}
+        if codes & data:
+            return
+        self.strikes[source_id] = self.strikes.get(source_id, 0) + 1
+        saved = self.sources.get(source_id, {}).get("reusable")
+        soft = codes <= set(ONCE_MORE) or (codes == {"failed-request"} and saved)
+        if not soft or self.strikes[source_id] > 1:
+            self.barred.add(source_id)
+
+    def _check_one_order(self) -> None:
+        ours = self.purchase.checkout_ids
+        alive = [
+            o["id"]
+            for o in self.orders.values()
+            if o["checkoutId"] in ours and o["state"] not in GONE
+        ]
+        self.claim(len(alive) <= 1, f"I5: live orders {alive}")
+
+    def _check_command(self, command: Command) -> None:
+        """What may be sent, at the moment at which it is sent."""
+        purchase = self.purchase
+        self.story.append(f"{self.now:%d %H:%M:%S} >> {command.kind}")
+        touched = getattr(command, "checkout_id", None)
+        if isinstance(command, UpdateCheckout | AttachSource):
+            self.claim(touched not in self.refused, f"I3: {command.kind} of dead {touched}")
+            self.claim(touched not in self.became, f"I2: {command.kind} of consumed {touched}")
+        if isinstance(command, OpenCheckout | AttachSource | UpdateCheckout):
+            self.claim(not self.unsettled_now(), f"I6: {command.kind} while the outcome is unknown")
+        if isinstance(command, OpenCheckout):
+            last = max((s.at for s in self.sent), default=START)
+            assert self.looked is not None, "I3: opened without a look-up"
+            at, ids, found = self.looked
+            submitted = {s.checkout_id for s in self.sent}
+            self.claim(submitted <= set(ids), "I3: looked up a part of the chain")
+            self.claim(at >= last and not found, "I3: opened without proof that no order exists")
+        if isinstance(command, Submit):
+            self._check_submission(command)
+
+    def unsettled_now(self) -> bool:
+        """Whether a submission may still become an order unseen."""
+        return any(self.now < at + self.policy.settle for at in self.unsettled.values())
+
+    def _check_submission(self, command: Submit) -> None:
+        permit, purchase = command.permit, self.purchase
+        id = permit.checkout_id
+        self.claim(purchase.submits == "service", "submitted for a merchant who submits")
+        self.claim(id == purchase.current.checkout_id, "submitted another than the current checkout")
+        self.claim(id not in self.became, f"I2: {id} is consumed")
+        self.claim(id not in self.refused, f"I3: {id} is dead")
+        earlier = [s for s in self.sent if s.checkout_id == id]
+        self.claim(id in self.readings, "I1: submitted unread")
+        at, checkout, ids = self.readings[id]
+        session = checkout["payment"]["session"]
+        last = max((s.at for s in earlier), default=START)
+        self.claim(at >= last and self.now - at <= self.policy.permit_life, "I1: an old reading")
+        free = checkout["totalAmount"] == 0
+        free = free and id not in self.spoiled  # one attempt, PLATFORM §3.4
+        ready = session.get("state") == "requires_confirmation" or free
+        self.claim(ready and session.get("amountRemainingToBeContributed") == 0, f"I1: {session}")
+        self.claim(set(ids) == set(purchase.checkout_ids), "I3: orders of the chain not looked up")
+        for unsettled in self.unsettled.values():
+            self.claim(self.now >= unsettled + self.policy.settle, "I6: repeated before settling")
+        self.claim(not (set(self.unsettled) - {id}), "I6: another checkout after an unknown outcome")
+        total = Money(amount=checkout["totalAmount"], currency=checkout["currency"])
+        agreed = self.agreed
+        self.claim(agreed is not None and agreed.same_as(total), f"I11: {total} for {agreed}")
+        self.claim(permit.total.same_as(total), "I11: the permit's total")
+        fresh = self.now - self.present <= self.policy.consent_window
+        self.claim(fresh, "I12: the shopper is away")
+        attached = checkout["payment"]["sources"]
+        source_id = attached[0]["id"] if attached else None
+        self.claim(source_id not in self.barred, f"I9: {source_id} was declined for good")
+        numbers = {s.number for s in self.sent} | {permit.number}
+        self.claim(len(numbers) <= self.policy.max_submissions, "I9: too many submissions")
+        self.sent.append(Sent(self.now, id, source_id, permit.number))
+
+    def _check_decision(
+        self, before: Purchase, after: Purchase, decision: Decision, fact: Fact
+    ) -> None:
+        self.seen.add((after.state, after.reason))
+        self.claim(after.reason in REASONS[after.state], "a reason that the state does not have")
+        self.claim(bool(decision.rule and decision.source), "a decision without rule or source")
+        self._check_direction(before, after, fact)
+        kinds = {p.command.kind for p in decision.commands}
+        if after.state is State.UNKNOWN:
+            costly = kinds & {"open_checkout", "attach_source", "update_checkout", "submit"}
+            self.claim(not costly, f"I6: from unknown: {costly}")
+        if before.state is State.UNKNOWN and after.state is State.UNKNOWN:
+            self.claim(before.checkout_ids == after.checkout_ids, "I6: the chain grew in unknown")
+        self._check_waiting(after)
+        self._check_views(before, after)
+
+    def _check_direction(self, before: Purchase, after: Purchase, fact: Fact) -> None:
+        if before.state is State.ACCEPTED:
+            fine = after.state is State.ACCEPTED or after.reason is Reason.DUPLICATE_ORDER
+            self.claim(fine, "accepted was left")
+        if before.state is State.LOST and after.state is not State.LOST:
+            told = after.order is not None or after.reason is Reason.DUPLICATE_ORDER
+            self.claim(told, "lost was left without an order")
+            self.claim(
+                after.state in (State.ACCEPTED, State.PENDING, State.REVIEW, State.LOST),
+                "lost was left for another try",
+            )
+
+    def _check_waiting(self, after: Purchase) -> None:
+        """Whoever is not finished waits for something that comes."""
+        busy = any(
+            s.status == "planned" and not isinstance(s.command, Wake) for s in self.slots.values()
+        )
+        timers = [
+            s
+            for s in self.slots.values()
+            if s.status == "planned"
+            and isinstance(s.command, Wake)
+            and s.command.hold == after.hold
+        ]
+        if after.state in (State.SUBMITTING, State.UNKNOWN) or after.reason is Reason.CHECKING:
+            self.claim(busy or bool(timers), "waits for nothing")
+        if after.reason is Reason.RETRY_SCHEDULED:
+            self.claim(busy or bool(timers), "no retry is scheduled")
+        if after.state is State.HELD and after.reason in SHOPPER_HELD:
+            self.claim(after.deadline is not None, "held for the shopper without a deadline")
+            self.claim(any(t.due <= after.deadline for t in timers if after.deadline), "no timer")
+        awaited = after.awaiting
+        if awaited and after.state in (State.HELD, State.SUBMITTING, State.UNKNOWN):
+            slot = self.slots.get(awaited)
+            self.claim(slot is not None and slot.status != "ended", f"{awaited} never comes")
+
+    def _check_views(self, before: Purchase, after: Purchase) -> None:
+        shown = view(after, shop=True)
+        text = shown.model_dump_json(by_alias=True, exclude_none=True)
+        for word in QUIET:
+            self.claim(word not in text, f"I8: {word!r} in {text}")
+        own = view(after, shop=False)
+        for sight in (shown, own):
+            shopper = sight.shopper.model_dump_json(by_alias=True)
+            for word in (*QUIET, "A message of theirs", *set(HARD) - {"declined"}):
+                self.claim(word not in shopper, f"I8: {word!r} in {shopper}")
+            current = after.order is not None and after.order.state == "accepted"
+            fine = not sight.fulfil or (after.state is State.ACCEPTED and current)
+            self.claim(fine, "fulfils what is not accepted")
+        told = outcome(before, after, self.now)
+        if told is not None:
+            self.claim(told.type == f"order-rescue.purchase.{after.state}", "an outcome's type")
+
+
+def _any_alive(orders: list[JsonObject]) -> bool:
+    return any(o["state"] not in GONE for o in orders)
+
+
+def _event_of(state: str) -> str:
+    return {"in_review": "review_opened", "levitating": "updated"}.get(state, state)
+
+
+def _brief(fact: Fact) -> str:
+    match fact:
+        case CommandEnded():
+            return f"<< {fact.command.kind} #{fact.attempt} {_outcome(fact.result)} ({fact.key})"
+        case PlatformEvent():
+            return f"event {fact.type} {fact.object.get('id')} {fact.object.get('state')}"
+        case TimerFired():
+            return f"timer {fact.name} hold {fact.hold}"
+        case _:
+            return f"{fact.kind} {fact.model_dump(exclude_none=True, exclude={'kind'})}"[:160]
+
+
+def _outcome(result: Result) -> str:
+    code = result.first.code if isinstance(result, Rejected) else ""
+    return f"{result.outcome} {getattr(result, 'status', '')} {code}"
