@@ -1,5 +1,6 @@
 """Bodies of the storefront's and the operators' calls. Strict: a wrong field is named."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -7,18 +8,22 @@ from pydantic import AfterValidator, Field, StringConstraints
 from schemas.base import JsonObject, Strict
 from schemas.money import Money
 
+# Ids are opaque and never validated by format (PLATFORM §1.3); they must only fit into a URL: no
+# control characters, and neither "." nor "..". The API's document publishes the same expression.
+_PLAIN = r"[^\x00-\x1f\x7f-\x9f]"
+IDENTIFIER = rf"^(\.{{0,2}}[^\x00-\x1f\x7f-\x9f.]{_PLAIN}*|\.{{3}}{_PLAIN}*)$"
 
-def _printable(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("must not contain control characters")
-    if value in (".", ".."):
-        raise ValueError("must not be a path")
+
+def _identifier(value: str) -> str:
+    if not re.fullmatch(IDENTIFIER, value):
+        raise ValueError("must hold no control characters, and must not be . or ..")
     return value
 
 
-# Ids are opaque and never validated by format (PLATFORM §1.3); they must only fit into a URL.
 Identifier = Annotated[
-    str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)
+    str,
+    Field(min_length=1, max_length=255, json_schema_extra={"pattern": IDENTIFIER}),
+    AfterValidator(_identifier),
 ]
 Submits = Literal["service", "merchant"]
 

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Subquery, literal, select, tuple_, union_all
+from sqlalchemy import Connection, Row, Subquery, literal, select, tuple_, union_all
 
 from consumer.store import inbox, outcomes
 from consumer.store.tables import deliveries
@@ -18,22 +18,39 @@ from consumer.store.tables import outcomes as told
 from consumer.store.timeline import readable
 
 Item = dict[str, Any]
+LETTER = r"^(inbox-[0-9]{1,18}|outcome-[!-~]+-[a-z]+)$"
 _FACT = re.compile(r"inbox-([0-9]{1,18})")
-_OUTCOME = re.compile(r"outcome-(.+)-([a-z]+)")
+_OUTCOME = re.compile(r"outcome-([!-~]+)-([a-z]+)")
 
 
 def dead(connection: Connection, limit: int, after: str | None = None) -> list[Item] | None:
-    """Dead letters, newest first, those behind `after`; `None` if that is no dead letter's id."""
+    """Dead letters, newest first, those behind `after`; `None` if that can't be an id.
+
+    What is behind a letter can be asked for when that one has been redriven meanwhile.
+    """
     listed = _listed()
     place = (listed.c.at, listed.c.seq, listed.c.outcome_id, listed.c.sink)
     query = select(listed).order_by(*(column.desc() for column in place)).limit(limit)
     if after is not None:
-        condition = _named(listed, after)
-        known = connection.execute(select(*place).where(condition)).one_or_none()
-        if known is None:
+        if not re.fullmatch(LETTER, after):
             return None
+        known = _place(connection, after)
+        if known is None:
+            return []
         query = query.where(tuple_(*place) < tuple_(*known, types=[c.type for c in place]))
     return [_item(row) for row in connection.execute(query)]
+
+
+def _place(connection: Connection, id: str) -> tuple[datetime, int, str, str] | None:
+    """Where a letter stands in the list, dead or not."""
+    if match := _FACT.fullmatch(id):
+        seq = int(match[1])
+        at = connection.scalar(select(facts.c.at).where(facts.c.seq == seq))
+        return (at, seq, "", "") if at else None
+    match = _OUTCOME.fullmatch(id)
+    outcome_id, sink = match.groups() if match else ("", "")
+    at = connection.scalar(select(told.c.at).where(told.c.id == outcome_id))
+    return (at, 0, outcome_id, sink) if at else None
 
 
 def redrive(connection: Connection, id: str, now: datetime) -> bool:
@@ -61,14 +78,6 @@ def _listed() -> Subquery:
         .where(deliveries.c.status == "dead")
     )
     return union_all(undecided, undelivered).subquery()
-
-
-def _named(listed: Subquery, id: str) -> ColumnElement[bool]:
-    if match := _FACT.fullmatch(id):
-        return listed.c.seq == int(match[1])
-    match = _OUTCOME.fullmatch(id)
-    outcome_id, sink = match.groups() if match else ("", "")
-    return (listed.c.outcome_id == outcome_id) & (listed.c.sink == sink) & (listed.c.seq == 0)
 
 
 def _item(row: Row[Any]) -> Item:

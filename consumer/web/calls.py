@@ -18,10 +18,12 @@ from consumer.store.engine import Job, StoreUnavailable
 from consumer.web.auth import authenticated, require
 from consumer.web.deps import Deps
 from consumer.web.problems import Problem, bad_field, field_name, unavailable
+from schemas.requests import IDENTIFIER
 
 T = TypeVar("T")
 STORE_SECONDS = 10.0  # an answer that takes longer is not worth waiting for
-LONGEST_ID = 400
+LONGEST_ID = 255
+_ID = re.compile(IDENTIFIER)
 _LIMIT = re.compile(r"[1-9][0-9]?|100")
 
 
@@ -42,7 +44,7 @@ class Call:
     def id(self) -> str:
         """The id in the path. Raises Problem 404 for what can't be one."""
         id: str = self.request.path_params["id"]
-        if len(id) > LONGEST_ID or not id.isprintable():
+        if len(id) > LONGEST_ID or not _ID.fullmatch(id):
             raise not_found()
         return id
 
@@ -104,8 +106,8 @@ def _query(request: Request, known: frozenset[str]) -> dict[str, str]:
             raise bad_field(where, "is not a query parameter of this call")
         if name in found:
             raise bad_field(where, "is there more than once")
-        if not value or len(value) > LONGEST_ID or not value.isprintable():
-            raise bad_field(where, f"must be 1 to {LONGEST_ID} printable characters")
+        if len(value) > LONGEST_ID or not _ID.fullmatch(value):
+            raise bad_field(where, f"must be 1 to {LONGEST_ID} characters and no control ones")
         found[name] = value
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from consumer.web.bodies import parse
 from consumer.web.problems import bad_field
 
 LONGEST = 255  # characters of an id or a type
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DATE = TypeAdapter(datetime)
 # Where events without an id of their own keep one (PLATFORM §6.1).
 _INNER = ("previousAttributes", "subscription", "invoice")
@@ -69,19 +71,18 @@ def _word(body: dict[str, Any], name: str) -> str:
         raise bad_field(name, "must be a string that is not empty")
     if len(value) > LONGEST:
         raise bad_field(name, f"must not be longer than {LONGEST} characters")
-    if not value.isprintable():
+    if CONTROL.search(value):
         raise bad_field(name, "must not contain control characters")
     return value
 
 
 def _require_date(value: Any) -> None:
     try:
-        if isinstance(value, str):
-            _DATE.validate_python(value)
+        if isinstance(value, str) and "T" in value and _DATE.validate_python(value).tzinfo:
             return
     except ValidationError:
         pass  # reported below, with a missing one
-    raise bad_field("createdTime", "must be a date and time in ISO 8601")
+    raise bad_field("createdTime", "must be a date and time with its zone, in ISO 8601")
 
 
 def _refuse_nul_ids(resource: dict[str, Any]) -> None:

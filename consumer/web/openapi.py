@@ -9,10 +9,14 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from consumer.store.letters import LETTER
 from consumer.web.openapi_models import SCHEMAS
 from schemas.outcomes import PurchaseView
 from schemas.purchase import State
 from schemas.requests import (
+    CREATE_ONLY,
+    IDENTIFIER,
+    UPDATABLE,
     CancelRequest,
     ConfirmationRequest,
     CorrectionsRequest,
@@ -58,7 +62,7 @@ def described() -> Json:
             "version": _version(),
             "description": "Exactly one order for a shopper who meant to buy, or a clear "
             "reason why not. Problems are RFC 9457 documents; fields are named by path, values "
-            "are never repeated.",
+            "are never repeated. Bodies: at most 1 MiB and 64 levels, no NUL characters.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": {**_webhook(), **_purchases(), **_calls(), **_operators(), **_open()},
@@ -91,7 +95,15 @@ def _schemas() -> Json:
         by_alias=True,
         ref_template="#/components/schemas/{model}",
     )
-    return {**schema["$defs"], **SCHEMAS}
+    found: Json = schema["$defs"]
+    # Two rules that the models keep in code.
+    fields = found["CorrectionsRequest"]["properties"]["checkout"]
+    fields["propertyNames"] = {"enum": sorted(UPDATABLE | CREATE_ONLY)}
+    found["DecisionRequest"] |= {
+        "if": {"properties": {"decision": {"const": "adopt_order"}}, "required": ["decision"]},
+        "then": {"properties": {"orderId": {"type": "string"}}, "required": ["orderId"]},
+    }
+    return {**found, **SCHEMAS}
 
 
 def _ref(name: str) -> Json:
@@ -146,7 +158,8 @@ def _query(name: str, schema: Json, description: str) -> Json:
     }
 
 
-ID_TEXT = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+ID_TEXT = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": IDENTIFIER}
+LETTER_ID = {"type": "string", "maxLength": 255, "pattern": LETTER}
 LIMIT = _query(
     "limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}, "Length of a page"
 )
@@ -298,11 +311,11 @@ def _operators() -> Json:
                 "Facts not decided and outcomes not delivered, newest first (read, operator)",
                 {"200": _answer("A page", "DeadLetterPage")},
                 (400, *TOKEN, *STORE),
-                parameters=[LIMIT, _query("startingAfter", ID_TEXT, "Older than this one")],
+                parameters=[LIMIT, _query("startingAfter", LETTER_ID, "Older than this one")],
             )
         },
         "/v1/dead-letters/{id}/redrive": {
-            "parameters": [ID],
+            "parameters": [ID | {"schema": LETTER_ID}],
             "post": _operation(
                 "redriveDeadLetter",
                 "Try a dead letter again (operator)",

@@ -29,7 +29,13 @@ def _page(schema: str) -> Json:
 
 
 TEXT: Json = {"type": "string"}
-NAME: Json = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+# Without control characters.
+NAME: Json = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$",
+}
 MOMENT: Json = {"type": "string", "format": "date-time"}
 ANY_OBJECT: Json = {"type": "object"}
 
@@ -57,7 +63,6 @@ def _event(type: Json, resource: Json) -> Json:
         type=type,
         data=_object(("object",), object=resource),
         createdTime=MOMENT,
-        liveMode={"type": "boolean"},
     )
 
 

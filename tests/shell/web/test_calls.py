@@ -389,5 +389,7 @@ async def test_dead_letters_of_both_kinds_are_listed_paged_and_redriven(service:
         assert (await service.call("POST", path, token="operator")).status_code == 202
         assert (await service.call("POST", path, token="operator")).status_code == 404
     assert (await service.call("GET", "/v1/dead-letters", token="read")).json()["data"] == []
-    strange = await service.call("GET", "/v1/dead-letters?startingAfter=inbox-9", token="read")
+    behind = await service.call("GET", "/v1/dead-letters?startingAfter=inbox-3", token="read")
+    assert behind.json() == {"hasMore": False, "data": []}
+    strange = await service.call("GET", "/v1/dead-letters?startingAfter=x", token="read")
     assert strange.json()["errors"][0]["field"] == "startingAfter"
