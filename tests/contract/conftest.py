@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.sandbox.server import Options, running
-from tests.contract import drive
+from tests.contract import drive, stories
 from tests.contract.files import VARIABLE, folder, openapi
 from tests.contract.recorder import Exchange, recording
 from tests.contract.vendor import Document
@@ -52,3 +52,9 @@ async def _told() -> list[Exchange]:
     ):
         await drive.everything(Shop(sandbox, http))
         return recorder.platform()
+
+
+@pytest.fixture(scope="session")
+def asked(vendor: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Exchange]:
+    """Everything that our service asks the platform."""
+    return asyncio.run(stories.everything(tmp_path_factory.mktemp("asked")))

@@ -137,7 +137,8 @@ async def checkouts(shop: Shop) -> None:
     for query in ({"limit": 0}, {"createdTime[gt]": "noon"}, {"totalAmount[gt]": "much"},
                   {"totalAmount[near]": "5"}, {"startingAfter": "nobody"}):  # fmt: skip
         await shop.call("GET", "/checkouts", params=query)
-    for wrong in ([{"id": "x"}], [{}], [{"id": line, "price": 1}], 5, ["x"]):
+    unfit: tuple[Any, ...] = ([{"id": "x"}], [{}], [{"id": line, "price": 1}], 5, ["x"])
+    for wrong in unfit:
         await shop.call("POST", where, {"items": wrong})
     await shop.call("POST", where, {"taxInclusive": True})
     await shop.call("DELETE", where)

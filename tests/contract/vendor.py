@@ -93,7 +93,8 @@ class Document:
     @cached_property
     def registry(self) -> Registry[Any]:
         empty: Registry[Any] = Registry()
-        return empty.with_resource(URN, DRAFT4.create_resource(self.contents))
+        known: Registry[Any] = empty.with_resource(URN, DRAFT4.create_resource(self.contents))
+        return known
 
     @cached_property
     def templates(self) -> list[tuple[re.Pattern[str], str]]:
