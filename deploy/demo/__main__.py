@@ -48,7 +48,7 @@ def options_of(arguments: Sequence[str] | None = None) -> Options:
     add("--shoppers", type=int, default=300)
     add("--seed", type=int, default=1, help="who comes when, and which faults strike")
     add("--kills", type=int, default=2, help="how often the service is killed with SIGKILL")
-    add("--deadline", type=float, default=75.0, help="seconds that all shoppers have together")
+    add("--deadline", type=float, default=120.0, help="seconds that all shoppers have together")
     add("--quick", action="store_true", help="24 shoppers, one kill")
     add("--keep", action="store_true", help="keep logs and database in any case")
     found = parser.parse_args(arguments)
@@ -127,7 +127,7 @@ async def _settle_up(console: Console, stage: Stage, http: httpx.AsyncClient, cr
     console.print(screen.weather(ledger), highlight=False, soft_wrap=True)
     console.print(screen.result(crowd, ledger, purchases, books))
     errors = [f"{one.shopper.name}: {one.error}" for one in crowd.visits if one.error]
-    for line in [*(f"{one.kind}: {one.text}" for one in books.findings), *errors]:
+    for line in screen.first([*(f"{one.kind}: {one.text}" for one in books.findings), *errors]):
         console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     for purchase_id in _offending(books.findings):
         told = screen.story(purchase_id, timelines[purchase_id])

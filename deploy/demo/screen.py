@@ -17,6 +17,7 @@ from .crowd import Crowd, Visit
 
 EVERY = 0.25  # seconds between pictures
 PLAIN_EVERY = 5.0  # seconds between lines
+LINES = 20  # of what is wrong
 LONGEST = 160  # characters of one line of a timeline
 
 
@@ -123,6 +124,13 @@ def weather(ledger: Document) -> str:
         f"{hooks['doubled']} doubled, {hooks['delayed']} late, {hooks['reordered']} reordered, "
         f"{hooks['lost']} lost, {hooks['retried']} repeated"
     )
+
+
+def first(lines: Sequence[str]) -> list[str]:
+    """As many as a person reads, and how many more there are."""
+    if len(lines) <= LINES:
+        return list(lines)
+    return [*lines[:LINES], f"… and {len(lines) - LINES} more"]
 
 
 def story(purchase_id: str, timeline: Sequence[Mapping[str, Any]]) -> str:
