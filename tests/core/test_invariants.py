@@ -245,3 +245,37 @@ def test_a_fault_of_ours_leaves_the_checkout_as_it_is_and_asks_a_person(status: 
     assert len(world.sent) == 1
     assert world.purchase.checkout_ids == (id,)
     assert world.checkouts[id]["items"] == before
+
+
+def test_an_attachment_put_off_by_a_busy_platform_is_dropped_when_another_source_is_chosen() -> None:
+    world = World()
+    id = world.open()
+    world.begin()
+    world.run()
+    first = world.pay("good", saved=True)
+    world.choose(first)
+    world.run("busy", on="attach_source")  # put off by three seconds
+    second = world.pay("good")
+    world.choose(second)
+    attached = []
+    while world.purchase.state is State.HELD:
+        assert world.step()
+        attached = [source["id"] for source in world.checkouts[id]["payment"]["sources"]]
+        if world.purchase.state is State.HELD:
+            world.advance(1)
+    world.live(60)
+    assert attached == [second]
+    assert [sent.source_id for sent in world.sent] == [second]
+
+
+def test_an_attachment_put_off_by_a_busy_platform_never_reaches_a_dead_checkout() -> None:
+    world = World()
+    id = world.open()
+    world.begin()
+    world.run()
+    world.choose(world.pay("good", saved=True))
+    world.run("busy", on="attach_source")  # put off by three seconds
+    world.choose(world.pay("insufficient_funds"))
+    world.run()
+    assert id in world.refused
+    world.live(60)

@@ -216,6 +216,8 @@ class World:
             updates = {"version": before.version + 1, "updated_at": self.now}
             after = after.model_copy(update=updates)
         self.purchase = Purchase.model_validate_json(after.model_dump_json())
+        if self.agreed is None:
+            self.agreed = after.total  # only the first call may leave it to the first reading (I11)
         for planned in decision.commands:
             self._plan(planned)
         self.decisions.append(decision)
@@ -627,6 +629,9 @@ class World:
 
     def _hear(self, fact: Fact) -> None:
         """What the purchase knows from now on."""
+        if isinstance(fact, SourceChosen | CheckoutCorrected | TotalConfirmed):
+            if refusal(self.purchase, fact) is not None:
+                return
         if isinstance(fact, PurchaseRequested):
             total = fact.request.confirmed_total
             if self.began or total:
@@ -656,12 +661,6 @@ class World:
             if isinstance(command, Submit):
                 self.became.add(command.permit.checkout_id)
                 self.unsettled.pop(command.permit.checkout_id, None)
-            if isinstance(command, ReadCheckout) and self.agreed is None:
-                checkout = result.body.get("checkout")
-                if checkout:
-                    self.agreed = Money(
-                        amount=checkout["totalAmount"], currency=checkout["currency"]
-                    )
         self.became |= {o["checkoutId"] for o in orders if o.get("checkoutId")}
         if isinstance(command, Submit) and isinstance(result, OutcomeUnknown | Abandoned):
             self.unsettled[command.permit.checkout_id] = max(
