@@ -243,7 +243,7 @@ class World:
         request = PurchaseRequest.model_validate({"upstreamId": "web-1"} | fields)
         known = self.purchase if request.checkout_id in self.purchase.checkout_ids else None
         match admit(request, known, self.purchase):
-            case Continue(tell=True) | Join():
+            case Continue() | Join():
                 self.tell(PurchaseRequested(request=request))
                 return True
         return False
