@@ -26,7 +26,7 @@ from consumer.web.ingress import PATH, Ingress
 from consumer.web.problems import Problem
 
 # What a status says about a webhook or an event when its room did not say more itself.
-REFUSALS = {413: "too_large", 415: "media_type", 500: "failed"}
+REFUSALS = {0: "other", 413: "too_large", 415: "media_type", 499: "other", 500: "other"}
 EVENT_REFUSALS = {400: "malformed", 413: "malformed", 503: "unavailable"}
 
 log = structlog.get_logger("order_rescue.web")

@@ -103,6 +103,7 @@ class Ingress:
             raise self._refusal(request, "signature", error.reason) from None
         if found.freshness_unchecked:
             log.warning("webhook_timestamp_unreadable")
+            self.deps.metrics.alert("webhook_timestamp_unreadable")
 
     def _refusal(self, request: Request, result: str, why: str = "not allowed") -> Problem:
         request.state.result = result

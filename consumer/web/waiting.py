@@ -18,7 +18,9 @@ from schemas.purchase import Purchase, Reason, State
 
 DECISION_SECONDS = 1.0  # usually a few milliseconds: the answer then shows what the call did
 LONGEST_WAIT = 30
-_SLICE = 0.25  # seconds until we look again by ourselves: a change may come before we listen
+# Seconds until we look again by ourselves, since a change may come just before we listen: soon
+# at first, then seldom, so that many who wait do not keep the store busy.
+_FIRST_LOOK, _LAST_LOOK = 0.05, 1.0
 _PREFERENCE = re.compile(r'\s*wait\s*=\s*"?\s*([0-9]{1,9})\s*"?\s*(?:;|$)', re.IGNORECASE)
 _SEPARATOR = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')  # commas outside quotes
 
@@ -58,6 +60,7 @@ async def _settled(
     deps: Deps, request: Request, stored: Stored, wait: int | None
 ) -> tuple[Purchase, bool]:
     deadline = deps.clock.monotonic() + (DECISION_SECONDS if wait is None else wait)
+    pause = _FIRST_LOOK
     while True:
         decided, purchase = await read(deps, lambda connection: _look(connection, stored))
         if purchase is None:
@@ -66,7 +69,8 @@ async def _settled(
         left = deadline - deps.clock.monotonic()
         if settled or left <= 0 or deps.stopping() or await request.is_disconnected():
             return purchase, settled
-        await deps.changes.wait(stored.purchase_id, min(left, _SLICE))
+        await deps.changes.wait(stored.purchase_id, min(left, pause))
+        pause = min(2 * pause, _LAST_LOOK)
 
 
 def _look(connection: Connection, stored: Stored) -> tuple[bool, Purchase | None]:
