@@ -43,14 +43,30 @@ def test_nobody_waits_for_ever_once_the_shopper_has_left(script: bytes) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=8) | st.floats(-1e6, 1e6),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ("id", "checkoutId", "orderId", "state", "items", "payment", "session", "charges")
-            + ("sources", "metadata", "order_rescue", "upstreamId", "updatedTime", "totalAmount")
-        ),
-        inner,
-        max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                (
+                    "id",
+                    "checkoutId",
+                    "orderId",
+                    "state",
+                    "items",
+                    "payment",
+                    "session",
+                    "charges",
+                    "sources",
+                    "metadata",
+                    "order_rescue",
+                    "upstreamId",
+                    "updatedTime",
+                    "totalAmount",
+                )
+            ),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=12,
 )
@@ -247,7 +263,9 @@ def test_a_fault_of_ours_leaves_the_checkout_as_it_is_and_asks_a_person(status: 
     assert world.checkouts[id]["items"] == before
 
 
-def test_an_attachment_put_off_by_a_busy_platform_is_dropped_when_another_source_is_chosen() -> None:
+def test_an_attachment_put_off_by_a_busy_platform_is_dropped_when_another_source_is_chosen() -> (
+    None
+):
     world = World()
     id = world.open()
     world.begin()

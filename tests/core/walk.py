@@ -139,7 +139,10 @@ class Walk:
 
     def shopper(self) -> None:
         """The shopper, or the storefront, does something that the API takes."""
-        world, kind = self.world, self.pick((*("pay",) * 6, *("again", "agree", "agree", "call", "mend", "other")))
+        world, kind = (
+            self.world,
+            self.pick((*("pay",) * 6, *("again", "agree", "agree", "call", "mend", "other"))),
+        )
         world.story.append(f"{world.now:%d %H:%M:%S} the shopper: {kind}")
         match kind:
             case "pay":
@@ -174,7 +177,9 @@ class Walk:
         world.tell(
             self.pick(
                 (
-                    SourceChosen(request=SourceRequest(source_id=self.pick((*self.cards, "src-x")))),
+                    SourceChosen(
+                        request=SourceRequest(source_id=self.pick((*self.cards, "src-x")))
+                    ),
                     CheckoutCorrected(request=CorrectionsRequest(checkout={"locale": "fr_FR"})),
                     TotalConfirmed(
                         request=ConfirmationRequest(
@@ -302,5 +307,3 @@ def finish(world: World) -> None:
             world.deliver()
         world.run()
     world.live(timedelta(hours=5).total_seconds())
-
-

@@ -100,9 +100,7 @@ ONCE_MORE = tuple(
     " invalid_security_code invalid_security_field issuer_unavailable no_response"
     " sca_not_completed unidentified_error".split()
 )
-FRAUD = (
-    *("fraud", "fraud_block", "illegal_action", "suspected_fraud", "order-fraud-failure"),
-)
+FRAUD = (*("fraud", "fraud_block", "illegal_action", "suspected_fraud", "order-fraud-failure"),)
 OPERATOR = ("invalid_amount", "invalid_merchant")
 GONE = ("cancelled", "blocked")
 QUIET = ("fraud", "blocked", "in_review", "review_opened", "clientSecret", "fraud_review")
@@ -340,9 +338,7 @@ class World:
 
     def _answer(self, slot: Slot, result: Result) -> None:
         slot.status = "ended"
-        fact = CommandEnded(
-            key=slot.key, attempt=slot.attempt, command=slot.command, result=result
-        )
+        fact = CommandEnded(key=slot.key, attempt=slot.attempt, command=slot.command, result=result)
         self.tell(fact)
 
     def _void(self, command: Submit) -> bool:
@@ -389,7 +385,11 @@ class World:
         document.pop("taxInclusive", None)
         document.pop("chargeType", None)
         items = [
-            {"id": f"i{self.serial}", "amount": 50.0, **{k: v for k, v in item.items() if k != "price"}}
+            {
+                "id": f"i{self.serial}",
+                "amount": 50.0,
+                **{k: v for k, v in item.items() if k != "price"},
+            }
             for item in document.get("items", [])
         ]
         self.checkouts[id] = document | {
@@ -696,7 +696,6 @@ class World:
 
     def _check_command(self, command: Command) -> None:
         """What may be sent, at the moment at which it is sent."""
-        purchase = self.purchase
         self.story.append(f"{self.now:%d %H:%M:%S} >> {command.kind}")
         touched = getattr(command, "checkout_id", None)
         if isinstance(command, UpdateCheckout | AttachSource):
@@ -722,7 +721,9 @@ class World:
         permit, purchase = command.permit, self.purchase
         id = permit.checkout_id
         self.claim(purchase.submits == "service", "submitted for a merchant who submits")
-        self.claim(id == purchase.current.checkout_id, "submitted another than the current checkout")
+        self.claim(
+            id == purchase.current.checkout_id, "submitted another than the current checkout"
+        )
         self.claim(id not in self.became, f"I2: {id} is consumed")
         self.claim(id not in self.refused, f"I3: {id} is dead")
         earlier = [s for s in self.sent if s.checkout_id == id]
@@ -738,7 +739,9 @@ class World:
         self.claim(set(ids) == set(purchase.checkout_ids), "I3: orders of the chain not looked up")
         for unsettled in self.unsettled.values():
             self.claim(self.now >= unsettled + self.policy.settle, "I6: repeated before settling")
-        self.claim(not (set(self.unsettled) - {id}), "I6: another checkout after an unknown outcome")
+        self.claim(
+            not (set(self.unsettled) - {id}), "I6: another checkout after an unknown outcome"
+        )
         total = Money(amount=checkout["totalAmount"], currency=checkout["currency"])
         agreed = self.agreed
         self.claim(agreed is not None and agreed.same_as(total), f"I11: {total} for {agreed}")
