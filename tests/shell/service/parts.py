@@ -1,0 +1,137 @@
+"""Parts of the service put together inside a test: a real store, a real client, real workers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from consumer.clock import Clock, SystemClock
+from consumer.platform import LocalLimiter, Platform
+from consumer.signals import Changes, Signal
+from consumer.store import inbox, purchases
+from consumer.store.admission import Admitted, admit
+from consumer.store.commands import Task
+from consumer.store.engine import Store, sqlite_engine
+from consumer.store.inbox import Entry
+from consumer.store.migrate import migrate
+from consumer.worker import Worker
+from handlers.decision import Decision
+from handlers.policy import Policy
+from schemas.facts import Origin
+from schemas.purchase import Purchase
+from schemas.requests import PurchaseRequest
+from schemas.results import Result
+from tests.shell.service.serving import KEY, until
+
+
+@dataclass
+class ShiftedClock:
+    """A machine whose wall clock differs by so many seconds, until somebody sets it right."""
+
+    seconds: float
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return SystemClock().monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await SystemClock().sleep(seconds)
+
+
+@dataclass
+class Witness:
+    """Who is told what a worker does; remembers it in order."""
+
+    rules: list[str] = field(default_factory=list)
+    buried_reasons: list[str] = field(default_factory=list)
+    results: list[str] = field(default_factory=list)
+
+    def decided(
+        self, before: Purchase, after: Purchase, entry: Entry, decision: Decision, seconds: float
+    ) -> None:
+        self.rules.append(decision.rule)
+
+    def buried(self, entry: Entry, reason: str) -> None:
+        self.buried_reasons.append(reason)
+
+    def performed(self, task: Task, result: Result) -> None:
+        self.results.append(f"{task.command.kind}: {result.outcome}")
+
+
+@dataclass
+class Parts:
+    """One database and one platform for any number of workers."""
+
+    store: Store
+    platform: Platform
+    database: Path
+    tasks: asyncio.TaskGroup
+    stop: asyncio.Event
+
+    def worker(self, owner: str, clock: Clock | None = None, **policy: Any) -> tuple[Worker, Any]:
+        """A worker that is not started yet, and its witness."""
+        witness = Witness()
+        settings = {"live": True, "settle": timedelta(seconds=1.5)} | policy
+        worker = Worker(
+            *(self.store, self.platform, clock or SystemClock(), Policy(**settings), Changes()),
+            *(Signal(), witness, owner),
+        )
+        return worker, witness
+
+    def start(self, worker: Worker) -> "asyncio.Task[None]":
+        """Let it work until the block ends."""
+        return self.tasks.create_task(worker.run(self.stop), name=worker.owner)
+
+    async def admit(self, checkout_id: str, upstream_id: str) -> Purchase:
+        """Hand a checkout over."""
+        request = PurchaseRequest(checkout_id=checkout_id, upstream_id=upstream_id)
+        now = datetime.now(UTC)
+        verdict = await self.store.write(
+            lambda c: admit(
+                *(c, request), origin=Origin.SHOP, fact_id=f"f-{checkout_id}", transport="api", now=now
+            )
+        )
+        assert isinstance(verdict, Admitted)
+        return verdict.purchase
+
+    async def purchase(self, id: str) -> Purchase:
+        """The purchase as stored."""
+        found = await self.store.read(lambda c: purchases.load(c, id))
+        assert found is not None
+        return found
+
+    async def facts(self, id: str) -> list[Entry]:
+        """All facts of the purchase."""
+        return await self.store.read(lambda c: inbox.of_purchase(c, id))
+
+    async def reaches(self, id: str, state: str, seconds: float = 15.0) -> Purchase:
+        """The purchase once it is in this state."""
+        async with asyncio.timeout(seconds):
+            while (found := await self.purchase(id)).state.value != state:
+                await asyncio.sleep(0.01)
+        return found
+
+
+@asynccontextmanager
+async def parts(folder: Path, platform_url: str, timeout: float = 4.0) -> AsyncIterator[Parts]:
+    """Parts over a fresh database; what was started is stopped and awaited at the end."""
+    engine = sqlite_engine(f"sqlite:///{folder}/parts.db")
+    migrate(engine)
+    store, clock, stop = Store(engine), SystemClock(), asyncio.Event()
+    platform = Platform(platform_url, KEY, LocalLimiter(240.0, clock), clock, timeout=timeout)
+    try:
+        async with platform, asyncio.TaskGroup() as tasks:
+            try:
+                yield Parts(store, platform, folder / "parts.db", tasks, stop)
+            finally:
+                stop.set()
+    finally:
+        store.close()
+
+
+__all__ = ["Parts", "ShiftedClock", "Witness", "parts", "until"]
