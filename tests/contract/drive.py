@@ -344,6 +344,8 @@ async def webhooks(shop: Shop) -> None:
         "address": "http://127.0.0.1:9/hooks",
         "authentication": {"username": "dr", "password": "hush"},
     }
+    pinned = {"apiVersion": "2021-12-13", "authentication": {"userName": "dr", "password": "hush"}}
+    await shop.made("POST", "/webhooks", good | pinned)
     made = await shop.made("POST", "/webhooks", good)
     where = f"/webhooks/{made['id']}"
     await shop.made("PATCH", where, {"enabled": False})
