@@ -3,17 +3,21 @@
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 T = TypeVar("T")
 Job = Callable[[Connection], T]
 BATCH = 200  # jobs in one transaction: long enough to share a commit, short enough for ingress
+SAY_AGAIN = 10.0  # seconds in which a database that refuses is logged once
+log = structlog.get_logger("order_rescue")
 
 
 class StoreUnavailable(Exception):
@@ -59,6 +63,7 @@ class Store:
         self.engine = engine
         self._queue: queue.PriorityQueue[Pending] = queue.PriorityQueue()
         self._numbers = 0
+        self._said = -SAY_AGAIN
         self._readers = ThreadPoolExecutor(2, "store-reader")
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
         self._writer.start()
@@ -113,8 +118,17 @@ class Store:
             refusal = StoreUnavailable(type(error.orig).__name__)
             refusal.__cause__ = error
             settled = [_refuse(pending, refusal) for pending in batch]
+            self._complain(error)
         for settle in settled:
             settle()
+
+    def _complain(self, error: DBAPIError) -> None:
+        """Whoever wrote may try again for hours: somebody must see why."""
+        now = time.monotonic()
+        if now - self._said >= SAY_AGAIN:
+            self._said = now
+            name = getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)
+            log.warning("the database can't be written now", error_type=name)
 
 
 def _run(pending: Pending, connection: Connection) -> Callable[[], None]:
