@@ -142,9 +142,7 @@ class Case:
             supervising = asyncio.create_task(self.supervise())
             shopping = asyncio.create_task(self.shop(checkout_id))
             try:
-                await asyncio.wait(
-                    {supervising, shopping}, return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait({supervising, shopping}, return_when=asyncio.FIRST_COMPLETED)
                 for task in (supervising, shopping):
                     if task.done():
                         task.result()

@@ -32,9 +32,7 @@ async def shop() -> AsyncIterator[Shop]:
         yield Shop(sandbox, http)
 
 
-async def overtaken(
-    shop: Shop, house: Parts, settle: float, **fault: Any
-) -> tuple[str, Any, Any]:
+async def overtaken(shop: Shop, house: Parts, settle: float, **fault: Any) -> tuple[str, Any, Any]:
     """The purchase, and the witnesses of the worker that stalled and of the one that took over."""
     checkout = await shop.ready()
     await shop.fault("hang", seconds=3.0, **fault)

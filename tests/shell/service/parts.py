@@ -93,7 +93,11 @@ class Parts:
         now = datetime.now(UTC)
         verdict = await self.store.write(
             lambda c: admit(
-                *(c, request), origin=Origin.SHOP, fact_id=f"f-{checkout_id}", transport="api", now=now
+                *(c, request),
+                origin=Origin.SHOP,
+                fact_id=f"f-{checkout_id}",
+                transport="api",
+                now=now,
             )
         )
         assert isinstance(verdict, Admitted)

@@ -78,9 +78,7 @@ async def test_after_a_lost_purchase_the_upstream_id_begins_a_new_one(stage: Sta
     lost = await stage.tell(held, "cancel")
     assert (lost["state"], lost["reason"]) == ("lost", "cancelled")
     new = await stage.paid(upstreamId=old.upstream)
-    answer = await stage.call(
-        "POST", "/v1/purchases", request(new.id, old.upstream), wait=15
-    )
+    answer = await stage.call("POST", "/v1/purchases", request(new.id, old.upstream), wait=15)
     assert answer.json()["id"] != held["id"]
     assert answer.json()["state"] == "accepted"
 

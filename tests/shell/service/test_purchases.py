@@ -207,7 +207,8 @@ async def test_five_declines_exhaust_the_purchase(stage: Stage) -> None:
         told = await stage.tell(held, "payment-source", chosen)
         wanted = ("lost", "exhausted") if number == 5 else ("held", "payment_required")
         held = await stage.eventually(
-            told, lambda p, w=wanted: (p["state"], p["reason"]) == w  # type: ignore[misc]  # bound
+            told,
+            lambda p, w=wanted: (p["state"], p["reason"]) == w,  # type: ignore[misc]  # bound
         )
         assert len(stage.submissions(upstream)) == number
     assert held["shopper"]["message"]["key"] == "order.failed"
