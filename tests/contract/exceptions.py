@@ -47,6 +47,7 @@ DEPARTURES = (
     Known("§8 #19", "required", "GET /events", value="digitalriverVersion"),
     Known("§8 #44", "enum", ".* /webhooks.*", where=r"(\*\.)?apiVersion", value="'2021-12-13'"),
     Known("§2.7", "enum", where=r"(.*\.)?type", value="'(amazonPay|afterPay|ccAvenue)'"),
+    Known("§2.8", "required", where=r"(.*\.)?owner", value="address"),
     Known("§1.5", "not JSON", status="429", value="nothing"),
     Known("§2.12", "not JSON", status="50[34]", value="nothing|text/html"),
 )
