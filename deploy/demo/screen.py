@@ -82,8 +82,10 @@ def result(crowd: Crowd, ledger: Document, purchases: Sequence[Document], books:
     """The ledger and the service's books for each situation."""
     theirs = {purchase["upstreamId"]: purchase for purchase in purchases}
     orders = Counter(order["upstreamId"] for order in ledger["orders"] if order["live"])
-    table = Table(title="the platform's ledger against the service's books", title_justify="left")
-    columns = ("situation", "shoppers", "orders in the ledger", "accepted by the service",
+    table = Table(
+        title="orders: the platform's ledger against the service's books", title_justify="left"
+    )
+    columns = ("situation", "shoppers", "in the ledger", "in the service",
                "prevented", "recovered", "why not ordered")  # fmt: skip
     for name in columns:
         table.add_column(name, justify="left" if name in (columns[0], columns[-1]) else "right")

@@ -3,6 +3,9 @@
 import copy
 import os
 import re
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -257,6 +260,25 @@ def test_every_situation_has_shoppers_if_there_are_enough(shoppers: int) -> None
     assert len(found) == shoppers
     if shoppers >= len(SITUATIONS):
         assert set(found) == set(SITUATIONS)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_no_process_behind(how: signal.Signals) -> None:
+    command = [sys.executable, "-m", "deploy.demo", "--shoppers", "18"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        started = run.stdout.readline()
+        run.send_signal(how)
+        rest = run.communicate(timeout=60)[0]
+    ports = [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", started)]
+    assert len(ports) == 2, started + rest
+    assert run.returncode == 130, rest
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=1)
+    folder = re.search(r"kept in (.+)", rest)
+    assert folder is not None
+    shutil.rmtree(folder[1])
 
 
 def test_a_small_demo_with_a_kill_balances() -> None:
