@@ -32,8 +32,8 @@ from schemas.commands import (
 )
 from schemas.money import Money
 from schemas.results import Succeeded
-from tests.contract.drive import FULL
 from tests.contract.recorder import Exchange, recording
+from tests.contract.samples import FULL
 from tests.shell.sandbox.shop import CHECKOUT, PLACE
 from tests.shell.service.serving import KEY, SETTINGS
 from tests.shell.service.stage import DECLINED_CARD, Json, Stage, staged
