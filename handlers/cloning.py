@@ -38,7 +38,8 @@ def clone(
     base = _replayed(create_request, checkout) if create_request else _reread(checkout or {})
     request = merged(base, changes)
     request.pop("sourceId", None)  # the new session needs its own (PLATFORM §2.14)
-    metadata = {k: v for k, v in (request.get("metadata") or {}).items() if k != MARK}
+    given = request.get("metadata")
+    metadata = {k: v for k, v in given.items() if k != MARK} if isinstance(given, dict) else {}
     if len(metadata) < MOST_METADATA:
         metadata[MARK] = mark
     return request | {"metadata": metadata}

@@ -6,6 +6,7 @@ from handlers import calls, orders, reading, replacement, submission, unknown
 from handlers.cloning import MARK
 from handlers.decision import Decision, Moment, ignore
 from handlers.moves import end, read
+from handlers.paths import value_at
 from handlers.policy import Policy
 from schemas.commands import (
     AttachSource,
@@ -78,7 +79,7 @@ def _on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
 
 def _on_opened_elsewhere(purchase: Purchase, checkout: dict[str, Any]) -> Decision:
     """A checkout with our mark that the chain does not use is an orphan of a lost answer."""
-    marked = str((checkout.get("metadata") or {}).get(MARK) or "")
+    marked = str(value_at(checkout, f"metadata.{MARK}") or "")
     slot = marked.removeprefix(f"{purchase.id}/")
     if slot == marked or not slot.isdigit() or int(slot) >= len(purchase.chain):
         return ignore(purchase, "event.nothing_new", "PLATFORM §6.2")
@@ -90,7 +91,7 @@ def _on_checkout_updated(purchase: Purchase, checkout: dict[str, Any]) -> Decisi
     current = checkout.get("id") == purchase.current.checkout_id
     if purchase.state is not State.HELD or not current:
         return ignore(purchase, "event.not_held", "PLATFORM §6.2")
-    session = ((checkout.get("payment") or {}).get("session") or {}).get("state")
+    session = value_at(checkout, "payment.session.state")
     if purchase.reason is Reason.PAYMENT_REQUIRED and session == "requires_source":
         return ignore(purchase, "event.nothing_new", "PLATFORM §6.2")
     return calls.recheck(purchase, "event.checkout_updated", "PLATFORM §6.1")

@@ -161,7 +161,7 @@ def _by_state(purchase: Purchase, record: OrderRecord, order: Order, policy: Pol
             return _awaiting_payment(purchase, record, order, policy)
         case "blocked":
             lost = end(purchase, State.LOST, Reason.BLOCKED, "order.failed")
-            return Decision(lost, "order.blocked", "")
+            return Decision(lost, "order.ended", "")
         case "cancelled":
             return _cancelled(purchase, record)
         case _:

@@ -5,6 +5,7 @@ from datetime import datetime
 from handlers.messages import text
 from handlers.tables import Action
 from schemas.outcomes import (
+    FullOrderView,
     ItemView,
     Message,
     OrderRefView,
@@ -73,14 +74,16 @@ def _state(order: OrderRecord, *, shop: bool) -> str | None:
 
 
 def _order(order: OrderRecord, *, shop: bool) -> OrderView:
-    return OrderView(
+    plain = OrderView(
         id=order.id,
         checkout_id=order.checkout_id,
         state=_state(order, shop=shop),
         charges=order.charges,
         items=tuple(ItemView(id=item.id, metadata=item.metadata) for item in order.items),
-        fraud_state=None if shop else order.fraud_state,
     )
+    if shop:
+        return plain
+    return FullOrderView(**dict(plain), fraud_state=order.fraud_state)
 
 
 def _total(purchase: Purchase) -> TotalView | None:

@@ -11,22 +11,23 @@ from handlers.paths import contains, digest, merged, value_at
 from handlers.policy import Policy
 from handlers.rejection import SESSION_FAULT
 from schemas.base import JsonObject
-from schemas.commands import AttachSource, ReadCheckout, UpdateCheckout
+from schemas.commands import AttachSource, Planned, ReadCheckout, UpdateCheckout
 from schemas.facts import CommandEnded
 from schemas.money import Money
 from schemas.platform import Checkout, Customer, Source
 from schemas.purchase import Condition, Fault, Purchase, Reason, State
 from schemas.requests import CREATE_ONLY
-from schemas.results import Reading, Rejected, Succeeded, Unavailable
+from schemas.results import Reading, Rejected, Result, Succeeded, Unavailable
 
-POLL = 30.0  # seconds between looks at a session that is in flight
+POLL, LONGEST_POLL = 30.0, 600.0  # seconds between looks at a session that is in flight
 
 
 def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
     """`read_checkout` was answered."""
     assert isinstance(fact.command, ReadCheckout)
     if fact.key != purchase.awaiting:
-        return ignore(purchase, "reading.superseded", "I1")
+        noted = _with_first_total(purchase, fact.command, fact.result)
+        return ignore(noted, "reading.superseded", "I1")
     match fact.result:
         case Succeeded(body=body):
             return _on_reading(purchase, Reading.model_validate(body), moment, policy)
@@ -37,6 +38,15 @@ def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Poli
         case _:
             waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
             return Decision(waiting, "reading.refused", "PLATFORM §2.1", alert="reading_refused")
+
+
+def _with_first_total(purchase: Purchase, command: ReadCheckout, result: Result) -> Purchase:
+    """The first total read counts as confirmed, even if nobody waits for that reading (I11)."""
+    current = command.checkout_id == purchase.current.checkout_id
+    if purchase.confirmed or not current or not isinstance(result, Succeeded):
+        return purchase
+    sight = _sight(Reading.model_validate(result.body))
+    return change(purchase, confirmed=sight.total, total=sight.total) if sight else purchase
 
 
 def _read_later(
@@ -235,20 +245,22 @@ def _hold(
         message=message or held.message,
         next_action=held.next_action,
     )
-    kept, more = _next_look(kept, held, moment, stale=stale)
+    kept, more = _next_look(kept, held, moment, policy, stale=stale)
     return Decision(
         *(kept, held.rule, held.source, (*commands, *more)), evidence=seen, alternatives=passed
     )
 
 
 def _next_look(
-    purchase: Purchase, held: Hold, moment: Moment, *, stale: bool
-) -> tuple[Purchase, tuple]:  # type: ignore[type-arg]  # commands
+    purchase: Purchase, held: Hold, moment: Moment, policy: Policy, *, stale: bool
+) -> tuple[Purchase, tuple[Planned, ...]]:
+    """At once if something changed meanwhile; more and more rarely while it is in flight."""
     if stale:
         return read(purchase)
-    if held.reason is Reason.IN_FLIGHT:
-        return wake(purchase, "poll", later(moment, POLL))
-    return change(purchase, awaiting=None), ()
+    if held.reason is not Reason.IN_FLIGHT or purchase.deadline is None:
+        return change(purchase, awaiting=None), ()
+    elapsed = (moment.now - (purchase.deadline - policy.hold_deadline)).total_seconds()
+    return wake(purchase, "poll", later(moment, min(max(elapsed, POLL), LONGEST_POLL)))
 
 
 def on_changed(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:

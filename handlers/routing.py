@@ -5,6 +5,7 @@ from typing import Any
 
 from handlers.cloning import MARK
 from handlers.orders import event_order_id
+from handlers.paths import value_at
 from schemas.base import JsonObject
 
 Key = tuple[str, str]
@@ -33,7 +34,7 @@ def route(type: str, resource: JsonObject) -> Route | Ignored:
     if type.startswith("order."):
         return _order(resource)
     if type in ("checkout.created", "checkout.updated"):
-        mark = str((resource.get("metadata") or {}).get(MARK) or "")
+        mark = str(value_at(resource, f"metadata.{MARK}") or "")
         owner = mark.partition("/")[0] or None
         return Route(_keys(checkout=resource.get("id")), purchase_id=owner)
     if type == "source.chargeable":

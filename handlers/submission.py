@@ -104,6 +104,8 @@ def on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Pol
     match result:
         case Succeeded():
             return _placed(purchase, result, permit, moment, policy)
+        case OutcomeUnknown() | Abandoned() if not awaited:
+            return ignore(purchase, "submission.unknown_before", "I7", **_seen(result))
         case OutcomeUnknown() | Abandoned():
             sent_by = result.sent_by if isinstance(result, Abandoned) else moment.at
             return unknown.begin(purchase, sent_by, moment, evidence=_seen(result))
@@ -210,11 +212,11 @@ def _rejected(
     """A definite no. After an unknown outcome it still needs the proof that no order exists."""
     if awaited and rejection.leaves_open(result):
         return rejection.to_operator(purchase, result)
+    if not awaited and purchase.state not in (State.UNKNOWN, State.SUBMITTING):
+        return ignore(purchase, "submission.late_rejection", "I7", **_seen(result))
     if purchase.unsettled_since:
         proving = change(purchase, verdict=purchase.verdict or result)
         return unknown.look(proving, "submission.rejected_after_unknown", moment)
-    if not awaited:
-        return ignore(purchase, "submission.late_rejection", "I7", **_seen(result))
     return rejection.apply(purchase, result, permit, moment, policy)
 
 

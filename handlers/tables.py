@@ -58,6 +58,7 @@ DATA_CONFLICT = Remedy(
     message="payment.required",
     again=5,
 )
+MERCHANT_FAULT = Remedy(Action.PERSON, "rejection.merchant_fault", "PLATFORM §5.8")
 FINAL = Remedy(Action.END, "rejection.final", "PLATFORM §4.2", message="order.failed")
 UNKNOWN_CONFLICT = Remedy(
     Action.NEW_CHECKOUT, "rejection.unlisted_conflict", "PLATFORM §4.2", known=False
@@ -86,11 +87,12 @@ OTHER_DECLINES = (
     *("account_closed", "account_frozen", "blacklisted_card", "card_expired"),
     *("card_limit_exceeded", "card_not_active", "card_type_block", "card_velocity_exceeded"),
     *("declined", "decline_do_not_retry", "duplicate_transaction", "insufficient_funds"),
-    *("invalid_amount", "invalid_currency", "invalid_merchant", "invalid_payment_method"),
+    *("invalid_currency", "invalid_payment_method"),
     *("invalid_transaction_type", "issuer_invalid_card", "issuer_not_found", "limit_exceeded"),
     *("lost_stolen_card", "mid_limit_exceeded", "new_card_issued", "pin_try_exceeded"),
     *("restricted_card", "stop_recurring", "voice_authorization_required"),
 )
+MERCHANTS = ("invalid_amount", "invalid_merchant")
 UNUSABLE = ("source_not_chargeable", "source_expired", "source_status_invalid_for_session")
 DATA = (
     *("create-order-failed", "additional_information_required", "invalid_parameter"),
@@ -104,6 +106,7 @@ CONFLICTS: dict[str, Remedy] = {
     **dict.fromkeys(CORRECTABLE, DECLINED_CORRECTABLE),
     **dict.fromkeys(STEP_UP, DECLINED_STEP_UP),
     **dict.fromkeys(FINAL_CODES, FINAL),
+    **dict.fromkeys(MERCHANTS, MERCHANT_FAULT),
     **dict.fromkeys(UNUSABLE, SOURCE_UNUSABLE),
     **dict.fromkeys(DATA, DATA_CONFLICT),
 }
@@ -123,6 +126,7 @@ PATHS = {
 }
 REPAIRABLE = ("email", "shipTo", "billTo", "shipFrom", "shippingChoice", *PATHS.values())
 CREATE_ONLY_PARAMETERS = ("items", "price", "planId", "discount", "taxInclusive", "disclosures")
+FIRST = (Action.END, Action.PERSON, Action.NEW_CHECKOUT)
 HARDER = (Action.REPAIR, Action.REPLACE, Action.PERSON)
 AMBIGUOUS = ("address.postalCode", "address.state")  # shipTo's or billTo's: the format tells
 
@@ -137,7 +141,7 @@ def remedy(rejection: Rejected) -> Remedy:
     problems = rejection.problems or (PlatformProblem(),)
     if rejection.status == 409:
         rows = [CONFLICTS.get(problem.code or "", UNKNOWN_CONFLICT) for problem in problems]
-        return min(rows, key=lambda row: (row.action is not Action.END, row.again))
+        return min(rows, key=lambda row: (FIRST.index(row.action), row.again))
     return max((_repair(problem) for problem in problems), key=lambda row: HARDER.index(row.action))
 
 

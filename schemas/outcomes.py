@@ -48,14 +48,19 @@ class ItemView(Strict):
 
 
 class OrderView(Strict):
-    """The live order. `fraudState` only for operators and outcomes."""
+    """The live order, as the storefront sees it."""
 
     id: str
     checkout_id: str | None
     state: str | None
     charges: tuple[ChargeState, ...]
     items: tuple[ItemView, ...]
-    fraud_state: str | None = None
+
+
+class FullOrderView(OrderView):
+    """The live order, for operators and outcomes."""
+
+    fraud_state: str | None
 
 
 class OrderRefView(Strict):
@@ -77,7 +82,7 @@ class PurchaseView(Strict):
     checkout_id: str
     checkout_ids: tuple[str, ...]
     order_id: str | None
-    order: OrderView | None
+    order: FullOrderView | OrderView | None
     orders: tuple[OrderRefView, ...]
     fulfil: bool
     total: TotalView | None

@@ -10,6 +10,7 @@ from consumer.store import commands, decisions, inbox, leases, outcomes, purchas
 from consumer.store.commands import Task
 from consumer.store.inbox import Delivery, Entry
 from consumer.store.leases import Lease
+from handlers import fence
 from handlers.decision import Decision
 from handlers.presentation import outcome
 from schemas.commands import Submit
@@ -125,18 +126,12 @@ def begin(
 
 
 def _void(connection: Connection, task: Task, lease: Lease, now: datetime) -> bool:
-    """Whether the right to submit has passed: another epoch or version, too old, or news."""
-    if not isinstance(task.command, Submit):
-        return False
-    permit = task.command.permit
+    """Whether the right to send it has passed; news void a submission too."""
     purchase = purchases.load(connection, task.purchase_id)
-    return (
-        purchase is None
-        or purchase.version != permit.version
-        or permit.epoch != lease.epoch
-        or now > permit.not_after
-        or bool(inbox.undecided(connection, task.purchase_id, limit=1))
-    )
+    if fence.void(purchase, task.key, task.command, lease.epoch, now):
+        return True
+    submits = isinstance(task.command, Submit)
+    return submits and bool(inbox.undecided(connection, task.purchase_id, limit=1))
 
 
 def end(connection: Connection, task: Task, result: Result, now: datetime) -> None:

@@ -11,6 +11,7 @@ from consumer.observe.masking import without_client_secrets
 from consumer.platform import Answer, ImpossiblePath, Platform, path
 from consumer.store.commands import Task
 from handlers.cloning import MARK
+from handlers.paths import value_at
 from schemas.base import JsonObject
 from schemas.commands import (
     AttachSource,
@@ -143,7 +144,7 @@ class Calls:
 
     async def _marked(self, command: FindCheckout) -> Answer:
         listed = await self._list("/checkouts", {"upstreamIds": command.upstream_id})
-        marked = (c for c in listed if (c.get("metadata") or {}).get(MARK) == command.mark)
+        marked = (c for c in listed if value_at(c, f"metadata.{MARK}") == command.mark)
         return _composed({"checkout": next(marked, None)})
 
     async def _cancel(self, command: CancelOrder) -> Answer:

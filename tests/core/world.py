@@ -15,6 +15,7 @@ from handlers.calls import Call, refusal
 from handlers.chain import Continue, Join, admit
 from handlers.decide import decide
 from handlers.decision import Decision, Moment
+from handlers.fence import void
 from handlers.policy import Policy
 from handlers.presentation import outcome, view
 from schemas.base import JsonObject
@@ -295,7 +296,7 @@ class World:
             slot.status = "ended"
             self.tell(TimerFired(key=slot.key, name=command.name, hold=command.hold))
             return
-        if isinstance(command, Submit) and self._void(command):
+        if void(self.purchase, slot.key, command, self.epoch, self.now):
             self._answer(slot, NeverSent())
             return
         self._check_command(command)
@@ -340,14 +341,6 @@ class World:
         slot.status = "ended"
         fact = CommandEnded(key=slot.key, attempt=slot.attempt, command=slot.command, result=result)
         self.tell(fact)
-
-    def _void(self, command: Submit) -> bool:
-        permit = command.permit
-        return (
-            permit.version != self.purchase.version
-            or permit.epoch != self.epoch
-            or self.now >= permit.not_after
-        )
 
     def run(self, fault: str | Result | None = None, *, on: str | None = None) -> None:
         """Run all that is due now; `fault` happens once, at the first command of kind `on`."""
@@ -740,7 +733,9 @@ class World:
         for unsettled in self.unsettled.values():
             self.claim(self.now >= unsettled + self.policy.settle, "I6: repeated before settling")
         self.claim(
-            not (set(self.unsettled) - {id}), "I6: another checkout after an unknown outcome"
+            # A definite 409 with empty look-ups ended those that were refused.
+            not (set(self.unsettled) - self.refused - {id}),
+            "I6: another checkout after an unknown outcome",
         )
         total = Money(amount=checkout["totalAmount"], currency=checkout["currency"])
         agreed = self.agreed

@@ -1,0 +1,25 @@
+"""Whether a planned change may still be sent (I1, I3): decided again just before it is."""
+
+from datetime import datetime
+
+from schemas.commands import Command, Submit
+from schemas.purchase import Purchase
+
+# An order that is being taken back and an orphan that is being deleted need nobody to wait for it.
+AWAITED = frozenset({"submit", "update_checkout", "attach_source", "open_checkout"})
+
+
+def void(purchase: Purchase | None, key: str, command: Command, epoch: int, now: datetime) -> bool:
+    """Whether the right to send this has passed.
+
+    A change of a checkout is void when the purchase no longer waits for it; a submission also
+    when its permit is of another version or epoch of the lease, or too old.
+    """
+    if command.kind not in AWAITED:
+        return False
+    if purchase is None or purchase.awaiting != key:
+        return True
+    if not isinstance(command, Submit):
+        return False
+    permit = command.permit
+    return purchase.version != permit.version or permit.epoch != epoch or now > permit.not_after
