@@ -15,6 +15,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 T = TypeVar("T")
 Job = Callable[[Connection], T]
+UNAVAILABLE = (
+    *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR"),
+    *("SQLITE_CANTOPEN", "SQLITE_NOMEM", "SQLITE_CORRUPT", "SQLITE_NOTADB"),
+)
 BATCH = 200  # jobs in one transaction: long enough to share a commit, short enough for ingress
 SAY_AGAIN = 10.0  # seconds in which a database that refuses is logged once
 log = structlog.get_logger("order_rescue")
@@ -110,17 +114,32 @@ class Store:
                 return
 
     def _commit(self, batch: list[Pending]) -> None:
-        settled: list[Callable[[], None]] = []
         try:
-            with self.engine.begin() as connection:
-                settled = [_run(pending, connection) for pending in batch]
+            settled = self._transact(batch)
         except DBAPIError as error:
-            refusal = StoreUnavailable(type(error.orig).__name__)
-            refusal.__cause__ = error
-            settled = [_refuse(pending, refusal) for pending in batch]
-            self._complain(error)
+            settled = self._after_failure(batch, error)
         for settle in settled:
             settle()
+
+    def _transact(self, batch: list[Pending]) -> list[Callable[[], None]]:
+        with self.engine.connect() as connection:
+            try:
+                with connection.begin():
+                    return [_run(pending, connection) for pending in batch]
+            except DBAPIError:
+                connection.invalidate()  # whatever it was left with, nobody inherits it
+                raise
+
+    def _after_failure(self, batch: list[Pending], error: DBAPIError) -> list[Callable[[], None]]:
+        """Nothing was stored. Where one job may have spoilt it for all, each gets its own turn."""
+        if not _is_unavailable(error) and len(batch) > 1:
+            for pending in batch:
+                self._commit([pending])
+            return []
+        self._complain(error)
+        refusal = StoreUnavailable(type(error.orig).__name__)
+        refusal.__cause__ = error
+        return [_refuse(pending, refusal) for pending in batch]
 
     def _complain(self, error: DBAPIError) -> None:
         """Whoever wrote may try again for hours: somebody must see why."""
@@ -131,13 +150,19 @@ class Store:
             log.warning("the database can't be written now", error_type=name)
 
 
+def _is_unavailable(error: DBAPIError) -> bool:
+    """Whether it is the database's own condition: locked, full, read-only, unreadable."""
+    name = getattr(error.orig, "sqlite_errorname", "")
+    return name.startswith(UNAVAILABLE)
+
+
 def _run(pending: Pending, connection: Connection) -> Callable[[], None]:
     """Run one job in a savepoint; what it returns or raises is told after the commit."""
     try:
         with connection.begin_nested():
             result = pending.job(connection)
     except OperationalError:
-        raise  # the database's fault, not the job's: nothing of this batch is stored
+        raise  # the transaction is spoilt, and with it what the others did in it
     except Exception as error:  # noqa: BLE001 - the job's own error belongs to its caller
         return _refuse(pending, error)
     return lambda: pending.future.set_result(result)

@@ -1,0 +1,52 @@
+"""The writer: one commit for all that waits, and nobody pays for another's failure."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+
+from consumer.store.engine import Store, sqlite_engine
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = Store(sqlite_engine(f"sqlite:///{tmp_path}/orders.db"))
+    await store.write(lambda c: c.execute(text("create table notes (word text unique)")) and None)
+    yield store
+    store.close()
+
+
+def note(connection: Connection, word: str) -> None:
+    connection.execute(text("insert into notes values (:word)"), {"word": word})
+
+
+def notes(connection: Connection) -> set[str]:
+    return set(connection.scalars(text("select word from notes")))
+
+
+async def test_a_job_that_fails_takes_nobody_else_with_it(store: Store) -> None:
+    def fail(connection: Connection) -> None:
+        note(connection, "half")
+        raise LookupError("mine")
+
+    results = await asyncio.gather(
+        store.write(lambda c: note(c, "before")),
+        store.write(fail),
+        store.write(lambda c: note(c, "after")),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], LookupError)
+    assert await store.read(notes) == {"before", "after"}
+
+
+async def test_a_statement_that_the_database_refuses_harms_only_its_own_job(store: Store) -> None:
+    results = await asyncio.gather(
+        store.write(lambda c: note(c, "before")),
+        store.write(lambda c: c.execute(text("insert into nowhere values (1)")) and None),
+        store.write(lambda c: note(c, "after")),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], Exception)
+    assert await store.read(notes) == {"before", "after"}
