@@ -207,7 +207,6 @@ async def case(
     sandbox = await stack.enter_async_context(running(options))
     if way.webhooks:
         add_webhook(sandbox.world, options, "http://127.0.0.1:9/webhooks/digital-river", live=True)
-    folder.mkdir()
     settings = {
         **SETTINGS,
         "PLATFORM_URL": sandbox.url,

@@ -26,10 +26,15 @@ def _nursery() -> Iterator[Nursery]:
         yield found
 
 
+def _made(folder: Path) -> None:
+    folder.mkdir()
+
+
 async def told(
     way: Way, nursery: Nursery, folder: Path, http: httpx.AsyncClient, at: int, side: str
 ) -> tuple[str, int, bool]:
     """One story: what was wrong at its end, its first life's commits, and whether it died."""
+    _made(folder)
     async with AsyncExitStack() as stack:
         one = await case(stack, way, nursery, folder, http)
         try:

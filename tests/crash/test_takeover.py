@@ -4,7 +4,6 @@ The first one's clock is behind when it takes the lease, which so ends while the
 by the right clock the first one has stalled.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,8 +14,8 @@ import pytest
 
 from deploy.sandbox.server import Options, running
 from tests.shell.sandbox.shop import Shop
-from tests.shell.service.parts import Parts, ShiftedClock, parts, until
-from tests.shell.service.serving import KEY
+from tests.shell.service.parts import Parts, ShiftedClock, Witness, parts, until
+from tests.shell.service.serving import KEY, eventually
 
 TIMEOUT = 4.0  # seconds for a call; a lease is 15 longer
 LAG = 1.0  # seconds that the lease lasts by the right clock
@@ -32,11 +31,13 @@ async def shop() -> AsyncIterator[Shop]:
         yield Shop(sandbox, http)
 
 
-async def overtaken(shop: Shop, house: Parts, settle: float, **fault: Any) -> tuple[str, Any, Any]:
+async def overtaken(
+    shop: Shop, house: Parts, settle: float, **fault: Any
+) -> tuple[str, Witness, Witness]:
     """The purchase, and the witnesses of the worker that stalled and of the one that took over."""
     checkout = await shop.ready()
     await shop.fault("hang", seconds=3.0, **fault)
-    policy = {"settle": timedelta(seconds=settle)}
+    policy: dict[str, Any] = {"settle": timedelta(seconds=settle)}
     first = house.worker("first", ShiftedClock(0.0), **policy)[0]
     behind = ShiftedClock(LAG - first.lease_seconds)
     (first, saw_first), (second, saw_second) = (
@@ -55,14 +56,12 @@ async def both_results(house: Parts, id: str) -> None:
     """The command's two results are both facts, and both were decided upon."""
     key = f"{id}/1/submit/1/1"
 
-    async def found() -> set[str]:
+    async def found() -> bool:
         facts = await house.facts(id)
         done = [f for f in facts if f.id.startswith(key) and f.status in ("done", "ignored")]
-        return {fact.id.removeprefix(f"{key}/") for fact in done}
+        return {fact.id.removeprefix(f"{key}/") for fact in done} == {"abandoned", "answer"}
 
-    async with asyncio.timeout(10):
-        while await found() != {"abandoned", "answer"}:
-            await asyncio.sleep(0.02)
+    await eventually(found)
 
 
 async def test_the_order_is_found_by_the_second_and_the_late_answer_changes_nothing(
@@ -97,7 +96,7 @@ async def test_an_order_that_is_not_listed_yet_is_known_from_the_late_answer(
     assert len(ledger["submissions"]) == len(ledger["orders"]) == 1
 
 
-async def test_what_was_not_made_is_repeated_by_the_second_after_settling_from_the_late_answer(
+async def test_what_was_not_made_is_repeated_by_the_second_after_settling(
     shop: Shop, tmp_path: Path
 ) -> None:
     async with parts(tmp_path, shop.sandbox.url, TIMEOUT) as house:
@@ -109,5 +108,5 @@ async def test_what_was_not_made_is_repeated_by_the_second_after_settling_from_t
         assert second.results.count("submit: succeeded") == 1
     ledger = shop.sandbox.ledger
     one, two = (datetime.fromisoformat(entry["at"]) for entry in ledger["submissions"])
-    assert two - one >= timedelta(seconds=3.0 + 2.4)  # the hang, then settling
+    assert two - one >= timedelta(seconds=LAG + 2.4)  # sent by the lease's end, then settling
     assert len(ledger["orders"]) == len(ledger["chargeAttempts"]) == 1

@@ -24,7 +24,7 @@ from schemas.facts import Origin
 from schemas.purchase import Purchase
 from schemas.requests import PurchaseRequest
 from schemas.results import Result
-from tests.shell.service.serving import KEY, until
+from tests.shell.service.serving import KEY, eventually, until
 
 
 @dataclass
@@ -73,10 +73,12 @@ class Parts:
     tasks: asyncio.TaskGroup
     stop: asyncio.Event
 
-    def worker(self, owner: str, clock: Clock | None = None, **policy: Any) -> tuple[Worker, Any]:
+    def worker(
+        self, owner: str, clock: Clock | None = None, **policy: Any
+    ) -> tuple[Worker, Witness]:
         """A worker that is not started yet, and its witness."""
         witness = Witness()
-        settings = {"live": True, "settle": timedelta(seconds=1.5)} | policy
+        settings: dict[str, Any] = {"live": True, "settle": timedelta(seconds=1.5)} | policy
         worker = Worker(
             *(self.store, self.platform, clock or SystemClock(), Policy(**settings), Changes()),
             *(Signal(), witness, owner),
@@ -115,19 +117,21 @@ class Parts:
 
     async def reaches(self, id: str, state: str, seconds: float = 15.0) -> Purchase:
         """The purchase once it is in this state."""
-        async with asyncio.timeout(seconds):
-            while (found := await self.purchase(id)).state.value != state:
-                await asyncio.sleep(0.01)
-        return found
+
+        async def there() -> bool:
+            return (await self.purchase(id)).state.value == state
+
+        await eventually(there, seconds, f"{id} is {state}")
+        return await self.purchase(id)
 
 
 @asynccontextmanager
-async def parts(folder: Path, platform_url: str, timeout: float = 4.0) -> AsyncIterator[Parts]:
+async def parts(folder: Path, platform_url: str, call_seconds: float = 4.0) -> AsyncIterator[Parts]:
     """Parts over a fresh database; what was started is stopped and awaited at the end."""
     engine = sqlite_engine(f"sqlite:///{folder}/parts.db")
     migrate(engine)
     store, clock, stop = Store(engine), SystemClock(), asyncio.Event()
-    platform = Platform(platform_url, KEY, LocalLimiter(240.0, clock), clock, timeout=timeout)
+    platform = Platform(platform_url, KEY, LocalLimiter(240.0, clock), clock, timeout=call_seconds)
     try:
         async with platform, asyncio.TaskGroup() as tasks:
             try:

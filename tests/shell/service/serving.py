@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,19 @@ async def until(condition: Callable[[], Any], seconds: float = 15.0, what: str =
         async with asyncio.timeout(seconds):
             while not (found := condition()):  # noqa: ASYNC110  # the deadline is above
                 await asyncio.sleep(0.01)
+            return found
+    except TimeoutError:
+        raise AssertionError(f"not within {seconds} s: {what or condition}") from None
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[Any]], seconds: float = 10.0, what: str = ""
+) -> Any:
+    """The same for a condition that must be asked for."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not (found := await condition()):  # noqa: ASYNC110  # as above
+                await asyncio.sleep(0.02)
             return found
     except TimeoutError:
         raise AssertionError(f"not within {seconds} s: {what or condition}") from None

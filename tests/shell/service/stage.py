@@ -19,6 +19,7 @@ from tests.shell.service.serving import (
     SHOP,
     WEBHOOK_SECRET,
     Service,
+    eventually,
     until,
 )
 
@@ -152,20 +153,19 @@ class Stage:
         self, purchase: Json, condition: Callable[[Json], Any], seconds: float = 15.0
     ) -> Json:
         """The purchase once the condition is true of it, or a failure with its timeline."""
-        import asyncio
-        import time
+        found: Json = {}
 
-        deadline = time.monotonic() + seconds
-        while True:
-            now = await self.purchase(purchase["id"])
-            if condition(now):
-                return now
-            if time.monotonic() > deadline:
-                story = "\n".join(await self.story(purchase))
-                raise AssertionError(
-                    f"still {now['state']}/{now['reason']} after {seconds} s\n{story}"
-                )
-            await asyncio.sleep(0.02)
+        async def holds() -> Any:
+            found.clear()
+            found.update(await self.purchase(purchase["id"]))
+            return condition(found)
+
+        try:
+            await eventually(holds, seconds)
+        except AssertionError as error:
+            story = "\n".join(await self.story(purchase))
+            raise AssertionError(f"still {found['state']}/{found['reason']}\n{story}") from error
+        return found
 
     async def timeline(self, purchase: Json) -> list[Json]:
         """All that the service stored about it."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.shell.service.serving import OPS, READ
+from tests.shell.service.serving import OPS, READ, eventually
 from tests.shell.service.stage import DECLINED_CARD, TOTAL, Json, Stage, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -201,9 +201,10 @@ async def test_a_stale_own_event_submits_nothing_until_it_is_sent_anew(stage: St
 
 
 async def waited(stage: Stage, stale: float) -> None:
-    async with asyncio.timeout(10):
-        while await stage.metric("order_rescue_facts_ignored_total", reason="stale") < stale:
-            await asyncio.sleep(0.03)
+    async def counted() -> bool:
+        return await stage.metric("order_rescue_facts_ignored_total", reason="stale") >= stale
+
+    await eventually(counted)
 
 
 def own_event(id: str, body: Json, created: str = "2099-01-01T00:00:00Z") -> Json:
@@ -217,13 +218,14 @@ def own_event(id: str, body: Json, created: str = "2099-01-01T00:00:00Z") -> Jso
 
 async def found(stage: Stage, checkout_id: str) -> Json:
     """The purchase of a checkout, once the router made it."""
-    async with asyncio.timeout(10):
-        while True:
-            answer = await stage.call("GET", f"/v1/purchases?checkoutId={checkout_id}", token=OPS)
-            if answer.json()["data"]:
-                purchase: Json = answer.json()["data"][0]
-                return purchase
-            await asyncio.sleep(0.02)
+
+    async def listed() -> list[Json]:
+        answer = await stage.call("GET", f"/v1/purchases?checkoutId={checkout_id}", token=OPS)
+        data: list[Json] = answer.json()["data"]
+        return data
+
+    purchases: list[Json] = await eventually(listed)
+    return purchases[0]
 
 
 async def test_an_own_event_in_conflict_is_a_dead_letter_that_can_be_redriven(
@@ -244,15 +246,15 @@ async def test_an_own_event_in_conflict_is_a_dead_letter_that_can_be_redriven(
     assert (await stage.purchase(held["id"]))["state"] == "held"
 
 
-async def dead_letter(stage: Stage, checkout_id: str) -> Json:
-    async with asyncio.timeout(10):
-        while True:
-            answer = await stage.call("GET", "/v1/dead-letters?limit=100", token=OPS)
-            for letter in answer.json()["data"]:
-                if checkout_id in str(letter["body"]):
-                    found_letter: Json = letter
-                    return found_letter
-            await asyncio.sleep(0.02)
+async def dead_letter(stage: Stage, text: str) -> Json:
+    """The dead letter whose body holds this text."""
+
+    async def listed() -> list[Json]:
+        answer = await stage.call("GET", "/v1/dead-letters?limit=100", token=OPS)
+        return [letter for letter in answer.json()["data"] if text in str(letter["body"])]
+
+    letters: list[Json] = await eventually(listed)
+    return letters[0]
 
 
 async def test_an_unreadable_event_is_a_visible_dead_letter_and_stops_nothing(

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.shell.service.serving import KEY, OPS, SHOP, WEBHOOK_SECRET, Service
 from tests.shell.service.stage import DECLINED_CARD, restart, staged, until
@@ -194,7 +195,7 @@ async def test_the_log_of_many_troubles_holds_nothing_personal_and_no_secret(
         "country": "DE",
     }
     party = {"name": CANARIES["name"], "address": place}
-    person = {
+    person: dict[str, Any] = {
         "email": CANARIES["email"],
         "shipTo": party,
         "billTo": party,

@@ -1,10 +1,9 @@
 """Times and keys from the settings, as shoppers and operators meet them."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
-from tests.shell.service.serving import KEY, OPS
+from tests.shell.service.serving import KEY, OPS, eventually
 from tests.shell.service.stage import DECLINED_CARD, TOTAL, Json, Stage, staged, until
 
 
@@ -31,9 +30,11 @@ async def test_an_unknown_outcome_past_the_window_is_looked_up_but_not_repeated(
         checkout = await stage.paid()
         await stage.fault(checkout, "before_commit")
         unknown = await stage.buy(checkout)
-        async with asyncio.timeout(15):
-            while "unknown.consent_expired" not in await stage.rules(unknown):
-                await asyncio.sleep(0.05)
+
+        async def given_up() -> bool:
+            return "unknown.consent_expired" in await stage.rules(unknown)
+
+        await eventually(given_up)
         assert (await stage.purchase(unknown["id"]))["state"] == "unknown"
         assert len(stage.submissions(checkout.upstream)) == 1
         # The order of somebody else's repeat is found by its event, and ends it.
