@@ -264,13 +264,17 @@ async def test_an_unreadable_event_is_a_visible_dead_letter_and_stops_nothing(
     poison = {"id": checkout.id, "items": "none", "checkoutId": {"not": "text"}}
     stage.sandbox.world.emit("order.accepted", True, poison)
     stage.sandbox.world.emit("checkout.updated", True, {"id": ["x"], "metadata": "none"})
+    unreadable = stage.sandbox.world.emit("checkout.updated", False, {"id": "unreadable-1"})
+    unreadable.body["liveMode"] = "perhaps"
+    for hook in stage.sandbox.world.webhooks.values():
+        stage.sandbox.sender.send(hook, unreadable)
     done = await stage.buy(checkout)
     assert done["state"] == "accepted"
-    letter = await dead_letter(stage, "metadata")
-    assert letter["type"] == "checkout.updated"
-    assert (
-        await stage.call("POST", f"/v1/dead-letters/{letter['id']}/redrive", token=OPS)
-    ).status_code == 202
+    letter = await dead_letter(stage, "unreadable-1")
+    assert (letter["type"], letter["reason"]) == ("checkout.updated", "not understood: liveMode")
+    again = await stage.call("POST", f"/v1/dead-letters/{letter['id']}/redrive", token=OPS)
+    assert again.status_code == 202
+    assert (await dead_letter(stage, "unreadable-1"))["id"] == letter["id"]
 
 
 async def test_a_declined_shopper_who_brings_an_own_new_checkout_is_served_on_that(
