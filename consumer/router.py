@@ -165,6 +165,8 @@ def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Statu
     if isinstance(found, Ignored):
         return _mark(connection, entry, "ignored", found.reason)
     owner = purchases.find(connection, found.keys)
+    if owner and event.type == "checkout.created":
+        return _mark(connection, entry, "ignored", "known_checkout")
     if owner is None and found.purchase_id and purchases.exists(connection, found.purchase_id):
         owner = found.purchase_id
     if owner:

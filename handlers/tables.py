@@ -53,6 +53,8 @@ SOURCE_UNUSABLE = Remedy(
     *(Action.NEW_CHECKOUT, "rejection.source_unusable", "PLATFORM §4.2"),
     message="payment.choose_another",
 )
+# The platform had refused this checkout before and we did not hear it: its 409 died with us.
+DEAD_BEFORE = Remedy(Action.NEW_CHECKOUT, "rejection.dead_before", "PLATFORM §7.2")
 DATA_CONFLICT = Remedy(
     *(Action.NEW_CHECKOUT, "rejection.data_conflict", "PLATFORM §8 #6"),
     message="payment.required",
@@ -102,6 +104,7 @@ DATA = (
 
 CONFLICTS: dict[str, Remedy] = {
     "failed-request": CHARGE_FAILED,
+    "session_update_not_allowed": DEAD_BEFORE,
     **dict.fromkeys(OTHER_DECLINES, DECLINED),
     **dict.fromkeys(CORRECTABLE, DECLINED_CORRECTABLE),
     **dict.fromkeys(STEP_UP, DECLINED_STEP_UP),

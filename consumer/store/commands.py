@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from consumer.store import inbox
 from consumer.store.inbox import Delivery
@@ -180,12 +180,13 @@ def _fire(connection: Connection, task: Task, now: datetime) -> None:
 
 
 def unfinished(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Purchases with a command that is due, or that somebody was sending."""
+    """Purchases with a command that somebody was sending, or that is due; the oldest first."""
     due = (commands.c.status == "planned") & (commands.c.kind != "wake") & (commands.c.due <= now)
     rows = connection.scalars(
         select(commands.c.purchase_id)
         .where(or_(due, commands.c.status == "sending"))
-        .distinct()
+        .group_by(commands.c.purchase_id)
+        .order_by(func.max(commands.c.status).desc(), func.min(commands.c.due))  # sending first
         .limit(limit)
     )
     return list(rows)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import zip_longest
 
 from sqlalchemy import Connection
 
@@ -57,10 +58,9 @@ def save(
 ) -> Purchase:
     """Store one decision whole. Raises `LeaseLost` or `Moved`; then nothing of it is stored."""
     leases.check(connection, lease, now)
-    after = decision.purchase
-    changed = after != before
+    after = following(before, decision, now)
+    changed = after is not before
     if changed:
-        after = after.model_copy(update={"version": before.version + 1, "updated_at": now})
         purchases.replace(connection, after, before.version)
         _claim(connection, before, after, now)
     commands.plan(connection, after.id, decision.commands, now)
@@ -77,6 +77,14 @@ def save(
     if told:
         outcomes.emit(connection, told, sinks, now)
     return after
+
+
+def following(before: Purchase, decision: Decision, now: datetime) -> Purchase:
+    """The purchase after a decision: its next version, or itself if nothing changed."""
+    if decision.purchase == before:
+        return before
+    stamp = {"version": before.version + 1, "updated_at": now}
+    return decision.purchase.model_copy(update=stamp)
 
 
 def _claim(connection: Connection, before: Purchase, after: Purchase, now: datetime) -> None:
@@ -145,9 +153,11 @@ def bury(connection: Connection, entry: Entry, reason: str) -> None:
 
 
 def pending(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Purchases with something to do, those with facts first."""
-    found = [
-        *inbox.waiting_purchases(connection, limit),
-        *commands.unfinished(connection, now, limit),
-    ]
-    return list(dict.fromkeys(found))
+    """Purchases with something to do, the longest waiting first.
+
+    Facts and commands take turns, so that a busy inbox does not starve what was interrupted.
+    """
+    facts = inbox.waiting_purchases(connection, limit)
+    unfinished = commands.unfinished(connection, now, limit)
+    turns = (id for pair in zip_longest(unfinished, facts) for id in pair if id)
+    return list(dict.fromkeys(turns))

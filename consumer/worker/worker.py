@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -22,8 +22,9 @@ from consumer.store.leases import Lease, LeaseLost
 from consumer.store.purchases import Moved
 from consumer.store.work import Work
 from consumer.worker.perform import perform
+from consumer.worker.step import Step, Watch
 from handlers.decide import decide
-from handlers.decision import Decision, Moment
+from handlers.decision import Moment
 from handlers.policy import Policy
 from schemas.commands import MUTATIONS, Submit
 from schemas.purchase import Purchase
@@ -33,24 +34,6 @@ T = TypeVar("T")
 LEASE_SLACK = 15.0  # seconds that a lease outlasts one call of the platform
 POLL = 0.5  # seconds between looks at the store when nobody signals
 STORE_PAUSE = 1.0  # seconds before a refused transaction is tried again
-
-
-class Watch(Protocol):
-    """Who is told of decisions: logs, metrics, alerts."""
-
-    def decided(
-        self, before: Purchase, after: Purchase, entry: Entry, decision: Decision, seconds: float
-    ) -> None:
-        """A decision was made and stored, in so many seconds."""
-        ...
-
-    def buried(self, entry: Entry, reason: str) -> None:
-        """A fact became a dead letter."""
-        ...
-
-    def performed(self, task: Task, result: Result) -> None:
-        """A command has a result."""
-        ...
 
 
 @dataclass
@@ -110,15 +93,14 @@ class Worker:
     async def _drain(self, purchase_id: str, stop: asyncio.Event) -> None:
         """Work on one purchase until there is nothing to do for it now."""
         try:
-            while not stop.is_set():
-                fence = self.clock.monotonic() + self.lease_seconds
-                taken = await self._write(lambda c: self._take(c, purchase_id))
-                if taken is None or not (taken.facts or taken.task):
-                    return
+            taken = await self._write(lambda c: self._take(c, purchase_id))
+            while taken and not stop.is_set():
                 if taken.facts:
-                    await self._decide_all(taken)
+                    taken = await self._decide_all(taken)
                 elif taken.task:
-                    await self._do(taken.task, taken.lease, fence)
+                    taken = await self._do(taken.task, taken.lease)
+                else:
+                    return
         except (LeaseLost, Moved):
             return  # somebody else goes on with it
 
@@ -129,46 +111,68 @@ class Worker:
     def _lease_end(self, now: datetime) -> datetime:
         return now + timedelta(seconds=self.lease_seconds)
 
-    async def _decide_all(self, taken: Work) -> None:
-        purchase = taken.purchase
-        for entry in taken.facts:
-            purchase = await self._decide(purchase, entry, taken.lease)
-        self.changes.tell(purchase.id)
+    async def _decide_all(self, taken: Work) -> Work | None:
+        """Decide on all facts and store that in one transaction, which also takes what is next.
 
-    async def _decide(self, purchase: Purchase, entry: Entry, lease: Lease) -> Purchase:
-        """One decision, stored whole; what can't be decided becomes a dead letter."""
+        If it fails, the first decision is stored alone and the others are made anew.
+        """
         began = self.clock.monotonic()
+        steps = self._steps(taken)
+        try:
+            following = await self._write(lambda c: self._store(c, steps, taken.lease))
+        except (LeaseLost, Moved):
+            raise
+        except Exception as error:  # noqa: BLE001 - what can't be stored must not stop the others
+            alone = steps[0] if len(steps) > 1 else steps[0].buried(type(error).__name__)
+            steps = [alone]
+            following = await self._write(lambda c: self._store(c, steps, taken.lease))
+        seconds = (self.clock.monotonic() - began) / len(steps)
+        for step in steps:
+            step.tell(self.watch, seconds)
+        self.told()
+        self.changes.tell(taken.purchase.id)
+        return following
+
+    def _steps(self, taken: Work) -> list[Step]:
+        purchase, steps = taken.purchase, []
+        for entry in taken.facts:
+            step = self._step(purchase, entry, taken.lease)
+            steps.append(step)
+            purchase = step.after
+        return steps
+
+    def _step(self, purchase: Purchase, entry: Entry, lease: Lease) -> Step:
+        """One decision; what can't be decided becomes a dead letter."""
         moment = Moment(now=self.clock.now(), at=entry.at, epoch=lease.epoch)
         try:
             decision = decide(purchase, decoded(entry), moment, self.policy)
         except Undecidable as error:
-            return await self._bury(purchase, entry, str(error))
+            return Step(purchase, entry, moment.now, reason=str(error))
         except Exception as error:  # noqa: BLE001 - one fact must not stop the others; it is shown
-            return await self._bury(purchase, entry, f"no decision: {type(error).__name__}")
-        after = await self._write(
-            lambda c: work.save(c, purchase, entry, decision, lease, self.sinks, moment.now)
-        )
-        self.watch.decided(purchase, after, entry, decision, self.clock.monotonic() - began)
-        self.told()
-        return after
+            return Step(purchase, entry, moment.now, reason=f"no decision: {type(error).__name__}")
+        return Step(purchase, entry, moment.now, decision)
 
-    async def _bury(self, purchase: Purchase, entry: Entry, reason: str) -> Purchase:
-        await self._write(lambda c: work.bury(c, entry, reason))
-        self.watch.buried(entry, reason)
-        return purchase
+    def _store(self, connection: Connection, steps: Sequence[Step], lease: Lease) -> Work | None:
+        for step in steps:
+            step.store(connection, lease, self.sinks)
+        return self._take(connection, steps[0].before.id)
 
-    async def _do(self, task: Task, lease: Lease, fence: float) -> None:
+    async def _do(self, task: Task, lease: Lease) -> Work | None:
         """Run one command. A mutation is stored as `sending` first, in a commit of its own."""
-        if task.command.kind in MUTATIONS:
-            fence = self.clock.monotonic() + self.lease_seconds
-            renewed = await self._write(lambda c: self._begin(c, task, lease))
-            if renewed is None:
-                return
+        fence = self.clock.monotonic() + self.lease_seconds
+        mutation = task.command.kind in MUTATIONS
+        if mutation and not await self._write(lambda c: self._begin(c, task, lease)):
+            return await self._write(lambda c: self._take(c, task.purchase_id))
         send_by = min(fence - self.platform.timeout, self._permitted_until(task))
         with context(purchase_id=task.purchase_id):
             result = await perform(self.platform, task, send_by)
-        await self._write(lambda c: work.end(c, task, result, self.clock.now()))
+        following = await self._write(lambda c: self._end(c, task, result))
         self.watch.performed(task, result)
+        return following
+
+    def _end(self, connection: Connection, task: Task, result: Result) -> Work | None:
+        work.end(connection, task, result, self.clock.now())
+        return self._take(connection, task.purchase_id)
 
     def _permitted_until(self, task: Task) -> float:
         """The monotonic moment at which the reading behind a submission is too old (I1)."""
@@ -177,9 +181,10 @@ class Worker:
         left = task.command.permit.not_after - self.clock.now()
         return self.clock.monotonic() + left.total_seconds()
 
-    def _begin(self, connection: Connection, task: Task, lease: Lease) -> Lease | None:
+    def _begin(self, connection: Connection, task: Task, lease: Lease) -> bool:
+        """Whether it may be sent."""
         now = self.clock.now()
-        return work.begin(connection, task, lease, now, self._lease_end(now))
+        return work.begin(connection, task, lease, now, self._lease_end(now)) is not None
 
     async def _write(self, job: Callable[[Connection], T]) -> T:
         """Write, again and again while the database can't take it: nothing may be lost (I7)."""
