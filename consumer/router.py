@@ -89,7 +89,7 @@ class Router:
         request = requested(event)
         now = self.clock.now()
         if entry.reason != REDRIVEN and event.created_time < now - self.max_fact_age:
-            return _mark(connection, entry, "ignored", "stale")
+            return _mark(connection, entry, "dead", "stale")  # a redrive counts as fresh
         verdict = admission.place(connection, request, now)
         if isinstance(verdict, admission.Refused):
             return _mark(connection, entry, "dead", verdict.detail)
