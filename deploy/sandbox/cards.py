@@ -20,11 +20,10 @@ REDIRECT_FIRST = frozenset({"payPal", "payPalCredit", "payPalBilling"})
 KNOWN = STANDARD | RECEIVER | REDIRECT_FIRST | frozenset({
     "directDebit", "customerCredit", "alipay", "bPay", "onlineBanking", "codJapan",
     "klarnaCredit", "klarnaCreditRecurring", "bankTransfer", "msts", "bancontact", "giftCard",
-    "ideal", "amazonPay", "afterPay", "ccAvenue",
+    "ideal",
 })  # fmt: skip
 RECURRING = STANDARD | frozenset({
-    "klarnaCredit", "klarnaCreditRecurring", "directDebit", "msts", "alipay", "amazonPay",
-    "payPalBilling",
+    "klarnaCredit", "klarnaCreditRecurring", "directDebit", "msts", "alipay", "payPalBilling",
 })  # fmt: skip
 
 FIRST_STATES = {

@@ -46,7 +46,6 @@ DEPARTURES = (
     Known("§8 #19", "required", "GET /events.*", value="pendingWebhooks"),
     Known("§8 #19", "required", "GET /events", value="digitalriverVersion"),
     Known("§8 #44", "enum", ".* /webhooks.*", where=r"(\*\.)?apiVersion", value="'2021-12-13'"),
-    Known("§2.7", "enum", where=r"(.*\.)?type", value="'(amazonPay|afterPay|ccAvenue)'"),
     Known("§2.8", "required", where=r"(.*\.)?owner", value="address"),
     Known("§1.5", "not JSON", status="429", value="nothing"),
     Known("§2.12", "not JSON", status="50[34]", value="nothing|text/html"),
@@ -60,7 +59,6 @@ UNDECLARED = (
     Known("§8 #34", EXTRA, ".* /webhooks.*", where=r"(\*\.)?authentication", value="userName"),
     Known("§2.2", EXTRA, where=r"(.*\.)?shippingChoice", value="id"),
     Known("§2.3", EXTRA, where=SOURCES, value="customerCredit|upstreamId"),
-    Known("§2.7", EXTRA, where=SOURCES, value="amazonPay|afterPay|ccAvenue"),
     Known("§7.2, the provider's page", EXTRA, where=rf"({SOURCES})\.?\w+", value="redirect"),
     Known("§1.1, the mode flag", EXTRA, ".* /webhooks.*", value="liveMode"),
 )
