@@ -21,18 +21,13 @@ DECLINED_CARD = "4000000000003600"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What a shopper goes through: the first card, and what happens to the first submission.
-
-    `since` is the first commit at which the service is killed: those before are the same on all
-    ways, and one way is enough for them.
-    """
+    """What a shopper goes through: the first card, and what happens to the first submission."""
 
     name: str
     card: str = VISA
     fault: str | None = None
     webhooks: bool = False
     checkouts: int = 1
-    since: int = 10
 
 
 @dataclass

@@ -198,6 +198,23 @@ async def test_a_stale_own_event_submits_nothing_until_it_is_sent_anew(stage: St
     listed = await stage.call("GET", f"/v1/purchases?checkoutId={checkout.id}", token=READ)
     assert listed.json()["data"] == []
     assert stage.submissions(checkout.upstream) == []
+    anew = own_event(f"anew-{checkout.id}", body)
+    assert (await stage.call("POST", "/v1/events", anew)).status_code == 202
+    await stage.reaches(await found(stage, checkout.id), "accepted")
+
+
+@pytest.mark.xfail(reason="a stale event is in no list and can't be redriven", strict=True)
+async def test_a_stale_own_event_counts_as_fresh_when_it_is_redriven(stage: Stage) -> None:
+    checkout = await stage.paid()
+    before = await stage.metric("order_rescue_facts_ignored_total", reason="stale")
+    body = request(checkout.id, checkout.upstream)
+    old = own_event(f"redriven-{checkout.id}", body, "2024-05-02T09:05:00Z")
+    assert (await stage.call("POST", "/v1/events", old)).status_code == 202
+    await waited(stage, before + 1)
+    answer = await stage.call("GET", "/v1/dead-letters?limit=100", token=OPS)
+    [letter] = [x for x in answer.json()["data"] if checkout.id in str(x["body"])]
+    await stage.call("POST", f"/v1/dead-letters/{letter['id']}/redrive", token=OPS)
+    await stage.reaches(await found(stage, checkout.id), "accepted")
 
 
 async def waited(stage: Stage, stale: float) -> None:
