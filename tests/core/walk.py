@@ -6,12 +6,14 @@ next thing, an empty script is an uneventful life.
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from handlers.policy import Policy
+from schemas.base import JsonObject
 from schemas.facts import (
     CancelRequested,
     CheckoutCorrected,
+    Fact,
     KeyTaken,
     OperatorDecided,
     PlatformEvent,
@@ -29,6 +31,7 @@ from schemas.requests import (
     PurchaseRequest,
     SourceRequest,
 )
+from schemas.results import Result
 from tests.core.world import World, rejected
 
 T = TypeVar("T")
@@ -129,13 +132,15 @@ class Walk:
         slot = self.world.due()
         if slot is None:
             return
+        faults: list[str | Result] = []
         if slot.command.kind == "submit":
-            self.world.finish(slot, self.pick((*FAULTS, *ANSWERS)))
+            faults += [*FAULTS, *ANSWERS]
         elif slot.command.kind.startswith(("read", "find")):
-            self.world.finish(slot, self.pick((*("busy",) * 8, rejected(401), rejected(404, "x"))))
+            faults += [*("busy",) * 8, rejected(401), rejected(404, "x")]
         else:
-            more = (*FAULTS, rejected(409, "unheard-of"), rejected(400, "unheard-of", "x"))
-            self.world.finish(slot, self.pick((*more, rejected(403))))
+            odd = (rejected(409, "unheard-of"), rejected(400, "unheard-of", "x"), rejected(403))
+            faults += [*FAULTS, *odd]
+        self.world.finish(slot, self.pick(faults))
 
     def shopper(self) -> None:
         """The shopper, or the storefront, does something that the API takes."""
@@ -156,7 +161,9 @@ class Walk:
             case "call":
                 world.request(checkout_id=world.purchase.current.checkout_id)
             case "mend":
-                fields = self.pick(({"email": "b@example.test"}, {"shipTo": {"name": "B"}}))
+                updates: Sequence[JsonObject]
+                updates = ({"email": "b@example.test"}, {"shipTo": {"name": "B"}})
+                fields = self.pick(updates)
                 fields = self.pick((fields, {"items": [{"skuId": "k", "quantity": 1}]}))
                 world.call(CheckoutCorrected(request=CorrectionsRequest(checkout=fields)))
             case "other":
@@ -174,26 +181,18 @@ class Walk:
         known = world.checkouts.get(current)
         if known is None:
             return
-        world.tell(
-            self.pick(
-                (
-                    SourceChosen(
-                        request=SourceRequest(source_id=self.pick((*self.cards, "src-x")))
-                    ),
-                    CheckoutCorrected(request=CorrectionsRequest(checkout={"locale": "fr_FR"})),
-                    TotalConfirmed(
-                        request=ConfirmationRequest(
-                            checkout_id=current,
-                            total_amount=known["totalAmount"],
-                            currency="EUR",
-                        )
-                    ),
-                    PurchaseRequested(
-                        request=PurchaseRequest(checkout_id=current, upstream_id="web-1")
-                    ),
-                )
-            )
+        total = ConfirmationRequest(
+            checkout_id=current, total_amount=known["totalAmount"], currency="EUR"
         )
+        again = PurchaseRequest(checkout_id=current, upstream_id="web-1")
+        source = SourceRequest(source_id=self.pick((*self.cards, "src-x")))
+        facts: Sequence[Fact] = (
+            SourceChosen(request=source),
+            CheckoutCorrected(request=CorrectionsRequest(checkout={"locale": "fr_FR"})),
+            TotalConfirmed(request=total),
+            PurchaseRequested(request=again),
+        )
+        world.tell(self.pick(facts))
 
     def time(self) -> None:
         """Time passes."""
@@ -205,7 +204,8 @@ class Walk:
     def post_office(self) -> None:
         """An event arrives, in any order, perhaps once more."""
         world = self.world
-        if world.mail and self.pick((True, True, False)):
+        fresh = bool(world.mail) and self.pick((True, True, False))
+        if fresh:
             world.deliver(self.pick(range(len(world.mail))))
         elif world.old_mail:
             world.tell(self.pick(world.old_mail[-6:]))
@@ -256,7 +256,9 @@ class Walk:
     def operator(self) -> None:
         """A person decides, where the API lets them; `no_order` only when it is true."""
         world = self.world
-        decision = self.pick(("resume", "resume", "adopt_order", "no_order", "stop"))
+        decision: Literal["adopt_order", "no_order", "resume", "stop"] = self.pick(
+            ("resume", "resume", "adopt_order", "no_order", "stop")
+        )
         ours = [
             o["id"]
             for o in world.orders.values()

@@ -37,7 +37,6 @@ from schemas.commands import (
 from schemas.facts import (
     CheckoutCorrected,
     CommandEnded,
-    ConfirmationRequest,
     Fact,
     PlatformEvent,
     PurchaseRequested,
@@ -47,7 +46,7 @@ from schemas.facts import (
 )
 from schemas.money import Money
 from schemas.purchase import REASONS, SHOPPER_HELD, Link, Purchase, Reason, State
-from schemas.requests import PurchaseRequest, SourceRequest
+from schemas.requests import ConfirmationRequest, PurchaseRequest, SourceRequest
 from schemas.results import (
     Abandoned,
     NeverSent,
@@ -483,11 +482,11 @@ class World:
                         return Succeeded(status=200, body={"checkout": copy.deepcopy(checkout)})
                 return Succeeded(status=200, body={"checkout": None})
             case UpdateCheckout():
-                checkout = self.checkouts.get(command.checkout_id)
-                if checkout is None:
+                changed = self.checkouts.get(command.checkout_id)
+                if changed is None:
                     return rejected(404, "not_found", "id")
-                checkout.update(copy.deepcopy(command.changes))
-                return Succeeded(status=200, body=copy.deepcopy(checkout))
+                changed.update(copy.deepcopy(command.changes))
+                return Succeeded(status=200, body=copy.deepcopy(changed))
             case AttachSource():
                 return self.attach(command.checkout_id, command.source_id)
             case DeleteCheckout():

@@ -13,9 +13,13 @@ from consumer.store.engine import Store, sqlite_engine
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     store = Store(sqlite_engine(f"sqlite:///{tmp_path}/orders.db"))
-    await store.write(lambda c: c.execute(text("create table notes (word text unique)")) and None)
+    await store.write(lambda c: run(c, "create table notes (word text unique)"))
     yield store
     store.close()
+
+
+def run(connection: Connection, statement: str) -> None:
+    connection.execute(text(statement))
 
 
 def note(connection: Connection, word: str) -> None:
@@ -44,7 +48,7 @@ async def test_a_job_that_fails_takes_nobody_else_with_it(store: Store) -> None:
 async def test_a_statement_that_the_database_refuses_harms_only_its_own_job(store: Store) -> None:
     results = await asyncio.gather(
         store.write(lambda c: note(c, "before")),
-        store.write(lambda c: c.execute(text("insert into nowhere values (1)")) and None),
+        store.write(lambda c: run(c, "insert into nowhere values (1)")),
         store.write(lambda c: note(c, "after")),
         return_exceptions=True,
     )
