@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from tests.shell.sandbox.shop import CHECKOUT, PLACE, VISA
 from tests.shell.service.serving import KEY, OPS, SETTINGS, SHOP, WEBHOOK_SECRET
 
 Json = dict[str, Any]
+LATE = 1.2  # seconds until a late commit: less than it takes to settle
 ENDS = ("accepted", "lost", "review")
 UPSTREAM = "web-1"
 DECLINED_CARD = "4000000000003600"
@@ -28,6 +31,7 @@ class Way:
     fault: str | None = None
     webhooks: bool = False
     checkouts: int = 1
+    lag: float = 0.0  # seconds until the platform lists a new order
 
 
 @dataclass
@@ -68,7 +72,7 @@ class Case:
         if self.way.fault:
             script = {
                 "match": {"method": "POST", "path": "/orders"},
-                "action": {"kind": self.way.fault},
+                "action": {"kind": self.way.fault, "seconds": LATE},
             }
             await self.platform("/_sandbox/faults", {"scripts": [script]})
         return str(made["id"])
@@ -159,6 +163,16 @@ class Case:
         touched = self.sandbox.ledger["deadTouches"]
         return [t for t in touched if t["at"] > known.get(t["checkoutId"], "9")]
 
+    def hasty(self) -> list[Json]:
+        """Repeats of a submission without a definite answer, before it has settled (I6)."""
+        found = []
+        for first, second in pairwise(self.sandbox.ledger["submissions"]):
+            gap = datetime.fromisoformat(second["at"]) - datetime.fromisoformat(first["at"])
+            same = first["checkoutId"] == second["checkoutId"]
+            if same and gap.total_seconds() < float(SETTINGS["PLATFORM_SETTLE"]):
+                found.append(second)
+        return found
+
     def faults(self) -> list[str]:
         """What is wrong at the end, in the sandbox's own books."""
         world, ledger = self.sandbox.world, self.sandbox.ledger
@@ -174,6 +188,7 @@ class Case:
             "another order than told": [o["id"] for o in live] == [self.purchase["orderId"]],
             f"charged {len(paid)} times": len(paid) == 1,
             f"declined {len(declined)} times": len(declined) == self.way.checkouts - 1,
+            f"repeated before settling: {self.hasty()}": not self.hasty(),
             "submitted what was not ready": all(s["ready"] for s in ledger["submissions"]),
             f"touched what was dead: {touched}": not touched,
             f"checkouts {list(world.checkouts)} for {self.purchase['checkoutIds']}": (
@@ -202,6 +217,7 @@ async def case(
     sandbox = await stack.enter_async_context(running(options))
     if way.webhooks:
         add_webhook(sandbox.world, options, "http://127.0.0.1:9/webhooks/digital-river", live=True)
+    sandbox.world.faults.change({"rates": {"list_lag": way.lag}} if way.lag else {})
     settings = {
         **SETTINGS,
         "PLATFORM_URL": sandbox.url,
