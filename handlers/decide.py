@@ -99,7 +99,7 @@ def _on_checkout_updated(purchase: Purchase, checkout: dict[str, Any]) -> Decisi
 
 def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
     if fact.name == "deadline":
-        return _on_deadline(purchase, fact, moment)
+        return _on_deadline(purchase, fact)
     if fact.key != purchase.awaiting:
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
     if purchase.state is State.UNKNOWN:
@@ -108,7 +108,7 @@ def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
     return Decision(reading, f"timer.{fact.name}", "DESIGN, timers", commands)
 
 
-def _on_deadline(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
+def _on_deadline(purchase: Purchase, fact: TimerFired) -> Decision:
     """The shopper did not come back in time."""
     due = purchase.deadline
     if purchase.state is not State.HELD or fact.hold != purchase.hold or not due:

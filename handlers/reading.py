@@ -66,7 +66,7 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
     if decision := orders.adopt(purchase, found, moment, policy):
         return decision
     if purchase.current.condition is not Condition.OPEN:
-        return replacement.open_next(purchase, reading, moment, policy)
+        return replacement.open_next(purchase, reading)
     if reading.checkout is None:
         return _not_there(purchase, moment, policy)
     sight = _sight(reading)

@@ -28,7 +28,7 @@ def supersede(purchase: Purchase) -> Decision:
     return Decision(reading, "replacement.create_only", "PLATFORM §2.4", commands)
 
 
-def open_next(purchase: Purchase, reading: Reading, moment: Moment, policy: Policy) -> Decision:
+def open_next(purchase: Purchase, reading: Reading) -> Decision:
     """No order exists for any checkout of the chain, as just read: open the next one."""
     if reading.checkout is None and purchase.create_request is None:
         waiting = end(purchase, State.REVIEW, Reason.CHECKOUT_NOT_FOUND, "order.checking")
@@ -53,7 +53,7 @@ def on_opened(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
         return _orphaned(purchase, fact)
     match fact.result:
         case Succeeded(body=body):
-            return _joined(purchase, body, fact, moment, policy)
+            return _joined(purchase, body, fact)
         case Unavailable(retry_after=seconds):
             due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
             return Decision(purchase, "replacement.later", "PLATFORM §1.5", again(fact, due))
@@ -77,7 +77,7 @@ def on_found(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Pol
         return ignore(purchase, "replacement.superseded", "I7")
     match fact.result:
         case Succeeded(body={"checkout": dict() as body}):
-            return _joined(purchase, body, fact, moment, policy)
+            return _joined(purchase, body, fact)
         case Succeeded() if fact.attempt < MOST_OPENINGS:
             # Open once more after a while: an orphan without a source costs nothing.
             due = later(moment, backoff(policy.retry_after, fact.attempt))
@@ -94,9 +94,7 @@ def on_found(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Pol
             return Decision(purchase, "replacement.later", "PLATFORM §1.5", again(fact, due))
 
 
-def _joined(
-    purchase: Purchase, body: dict[str, object], fact: CommandEnded, moment: Moment, policy: Policy
-) -> Decision:
+def _joined(purchase: Purchase, body: dict[str, object], fact: CommandEnded) -> Decision:
     """The new checkout is the chain's current one; read it and pass the gate."""
     try:
         checkout = Checkout.model_validate(body)
