@@ -84,5 +84,7 @@ def _item(item: Mapping[str, Any]) -> JsonObject:
     return request
 
 
-def _only(document: Mapping[str, Any], names: tuple[str, ...]) -> JsonObject:
+def _only(document: Any, names: tuple[str, ...]) -> JsonObject:
+    if not isinstance(document, Mapping):
+        return {}
     return {name: document[name] for name in names if document.get(name) is not None}

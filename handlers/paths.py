@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.base import JsonObject
@@ -30,6 +30,25 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> JsonObject:
         both = isinstance(known, Mapping) and isinstance(value, Mapping)
         result[name] = merged(known, value) if both else value  # type: ignore[arg-type]  # checked
     return result
+
+
+def present(value: Any) -> Any:
+    """JSON without the fields that are null: those say no more than ones that are not there."""
+    if isinstance(value, Mapping):
+        return {name: present(item) for name, item in value.items() if item is not None}
+    return [present(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def without(document: Mapping[str, Any], place: Sequence[str | int]) -> JsonObject:
+    """`document` without what is at `place`; a list that it leads into goes as a whole."""
+    name = str(place[0])
+    inner = document.get(name)
+    rest = dict(document)
+    if len(place) > 1 and isinstance(inner, Mapping):
+        rest[name] = without(inner, place[1:])
+    else:
+        rest.pop(name, None)
+    return rest
 
 
 def contains(document: Any, part: Any) -> bool:

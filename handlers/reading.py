@@ -7,7 +7,7 @@ from handlers.completeness import known_repairs, located
 from handlers.decision import Decision, Moment, ignore
 from handlers.gate import Hold, Sight, evidence, examine
 from handlers.moves import again, backoff, change, end, hold, later, read, step, wake, with_current
-from handlers.paths import contains, digest, merged, value_at
+from handlers.paths import contains, digest, merged, present, value_at
 from handlers.policy import Policy
 from handlers.rejection import SESSION_FAULT
 from schemas.base import JsonObject
@@ -30,7 +30,7 @@ def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Poli
         return ignore(noted, "reading.superseded", "I1")
     match fact.result:
         case Succeeded(body=body):
-            return _on_reading(purchase, Reading.model_validate(body), moment, policy)
+            return _on_reading(purchase, _reading(body), moment, policy)
         case Unavailable(retry_after=seconds):
             return _read_later(purchase, fact, seconds, moment, policy)
         case Rejected() as refused if rejection.leaves_open(refused):
@@ -45,7 +45,7 @@ def _with_first_total(purchase: Purchase, command: ReadCheckout, result: Result)
     current = command.checkout_id == purchase.current.checkout_id
     if purchase.confirmed or not current or not isinstance(result, Succeeded):
         return purchase
-    sight = _sight(Reading.model_validate(result.body))
+    sight = _sight(_reading(result.body))
     return change(purchase, confirmed=sight.total, total=sight.total) if sight else purchase
 
 
@@ -70,7 +70,7 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
     if reading.checkout is None:
         return _not_there(purchase, moment, policy)
     sight = _sight(reading)
-    if sight is None:
+    if sight is None or sight.checkout.id != purchase.current.checkout_id:
         waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
         return Decision(waiting, "reading.not_understood", "PLATFORM §2.3", alert="not_understood")
     if sight.checkout.live_mode is not None and sight.checkout.live_mode is not policy.live:
@@ -80,6 +80,11 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
     if purchase.state is State.UNKNOWN:
         return _repeat(purchase, sight, moment, policy)
     return _act(purchase, sight, moment, policy)
+
+
+def _reading(body: JsonObject) -> Reading:
+    """What was read, without the fields that are null."""
+    return Reading.model_validate({"checkout": None, **present(body)})
 
 
 def _sight(reading: Reading) -> Sight | None:
@@ -186,10 +191,7 @@ def update(
     purchase: Purchase, wanted: JsonObject, sight: Sight, rule: str, source: str
 ) -> Decision:
     """One bundled update; objects are sent whole, since how the platform merges is silent."""
-    whole = {
-        name: merged(sight.raw.get(name) or {}, value) if isinstance(value, dict) else value
-        for name, value in wanted.items()
-    }
+    whole = {name: merged(sight.raw, {name: value})[name] for name, value in wanted.items()}
     command = UpdateCheckout(checkout_id=sight.checkout.id, changes=whole)
     key = f"{purchase.id}/{len(purchase.chain)}/update/{digest(whole)}"
     updating, commands = step(change(purchase, wanted_changes=wanted), command, key=key)

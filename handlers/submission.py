@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-from pydantic import ValidationError
-
 from handlers import orders, rejection, unknown
 from handlers.decision import Decision, Moment, ignore
 from handlers.gate import Sight, evidence
@@ -11,7 +9,6 @@ from handlers.moves import backoff, change, check, end, enter, hold, later, step
 from handlers.policy import Policy
 from schemas.commands import Permit, Submit
 from schemas.facts import CommandEnded
-from schemas.platform import Order
 from schemas.purchase import Declined, Purchase, Reason, State, Submission
 from schemas.results import (
     Abandoned,
@@ -156,10 +153,10 @@ def _never_sent(purchase: Purchase, permit: Permit, moment: Moment, *, awaited: 
 def _placed(
     purchase: Purchase, result: Succeeded, permit: Permit, moment: Moment, policy: Policy
 ) -> Decision:
-    try:
-        order = Order.model_validate(result.body)
-    except ValidationError:
+    found = orders.parsed((result.body,))
+    if not found:
         return unknown.begin(purchase, moment.at, moment, evidence={"unreadable": True})
+    order = found[0]
     if order.checkout_id is None:
         order = order.model_copy(update={"checkout_id": permit.checkout_id})
     return orders.settle(purchase, order, moment, policy, rule="submission.created")
