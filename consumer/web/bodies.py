@@ -30,15 +30,15 @@ def require_json(request: Request) -> None:
         raise Problem(415, "the body must not be compressed")
 
 
-async def read(request: Request) -> bytes:
-    """The body. 413 as soon as it is known to be too long, 408 when it does not come."""
+async def read(request: Request, seconds: float = READ_SECONDS) -> bytes:
+    """The body. 413 as soon as it is known to be too long, 408 if it takes more `seconds`."""
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced[:20]) > LIMIT:
         raise _too_long()
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > LIMIT:

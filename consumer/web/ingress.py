@@ -26,6 +26,7 @@ from schemas.facts import Origin
 
 PATH = "/webhooks/digital-river"
 MOST_WAITING = 512  # deliveries at once; at a few thousand a second these wait some 200 ms
+MOST_ARRIVING = 2048  # bodies on their way; who sends slowly must not take the others' places
 MOST_BYTES = 32 * 1024 * 1024  # of the bodies among them
 PATIENCE = 2.5  # seconds; the platform gives up after 3 (PLATFORM §6.3)
 
@@ -34,30 +35,44 @@ log = structlog.get_logger("order_rescue.web")
 
 @dataclass
 class Ingress:
-    """The webhook endpoint. `waiting` and `held` are deliveries and bytes inside it now."""
+    """The webhook endpoint.
+
+    `waiting` and `held` are the deliveries and bytes that wait to be stored now, `arriving` those
+    whose bodies are on their way: nobody has proven anything there yet.
+    """
 
     deps: Deps
     rules: WebhookRules
     collector: Collector
     waiting: int = 0
     held: int = 0
+    arriving: int = 0
 
     async def receive(self, request: Request) -> Response:
         """Answer one delivery: 202 once it is durable, for duplicates and unknown types too."""
+        body = await self._body(request)
         if self.waiting >= MOST_WAITING or self.held >= MOST_BYTES:
             raise self._shed(request)
         self.waiting += 1
-        size = 0
+        self.held += len(body)
         try:
-            self._check_sender(request)
-            require_json(request)
-            body = await read(request)
-            size = len(body)
-            self.held += size
             return await self._store(request, body)
         finally:
             self.waiting -= 1
-            self.held -= size
+            self.held -= len(body)
+
+    async def _body(self, request: Request) -> bytes:
+        """The body of who may send one. The platform gives up after 3 s (PLATFORM §6.3), so a
+        body that takes longer serves nobody."""
+        if self.arriving >= MOST_ARRIVING:
+            raise self._shed(request)
+        self.arriving += 1
+        try:
+            self._check_sender(request)
+            require_json(request)
+            return await read(request, PATIENCE)
+        finally:
+            self.arriving -= 1
 
     async def _store(self, request: Request, body: bytes) -> Response:
         self._check_signature(request, body)

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from typing import Any
 
+import httpx
 import pytest
 
 from consumer.signature import networks, sign
@@ -229,6 +230,30 @@ async def test_too_many_at_once_are_shed_at_once(
         assert [task.result().status_code for task in done] == [503] * 6
         assert {(await task).status_code for task in waiting} == {202}
         assert len(await service.stored()) == 3
+
+
+async def test_slow_bodies_do_not_take_the_places_of_whole_ones(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingress, "MOST_WAITING", 3)
+    monkeypatch.setattr(ingress, "PATIENCE", 0.5)
+    head = (
+        f"POST {WEBHOOK} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n"
+        "Content-Length: 1000\r\n\r\n{"
+    )
+    async with running() as service:
+        address = httpx.URL(service.url)
+        slow = [await asyncio.open_connection(address.host, address.port) for _ in range(6)]
+        for _, writer in slow:
+            writer.write(head.encode())
+            await writer.drain()
+        answers = [await service.deliver(event(f"e{n}")) for n in range(3)]
+        assert {answer.status_code for answer in answers} == {202}
+        for reader, writer in slow:
+            async with asyncio.timeout(5):
+                assert b" 408 " in await reader.readline()
+            writer.close()
+            await writer.wait_closed()
 
 
 async def test_get_is_answered_by_a_problem_that_names_post(service: Service) -> None:
