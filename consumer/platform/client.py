@@ -19,7 +19,7 @@ from consumer.platform.address import base_url
 from consumer.platform.answers import Answer, judge_mutation, judge_reading
 from consumer.platform.calls import Call, Headers, call, ignore
 from consumer.platform.limiter import Limiter, Priority
-from consumer.platform.paths import route
+from consumer.platform.paths import ImpossiblePath, route
 from consumer.platform.wire import Cut, exchange, transport, visible
 
 READ_ATTEMPTS = 3
@@ -154,14 +154,17 @@ class Platform:
         if not path.startswith("/") or set("?#") & set(path) or ".." in path.split("/"):
             raise ValueError("a path of the platform starts with / and holds no query")
         content = None if body is None else json.dumps(body, allow_nan=False).encode()
-        return self.client.build_request(
-            method,
-            self.url + path,
-            headers=headers.named(),
-            params=params,
-            content=content,
-            extensions={"route": route(path)},
-        )
+        try:
+            return self.client.build_request(
+                method,
+                self.url + path,
+                headers=headers.named(),
+                params=params,
+                content=content,
+                extensions={"route": route(path)},
+            )
+        except httpx.InvalidURL as error:  # a filter that is too long
+            raise ImpossiblePath("no URL can carry this") from error
 
     async def _attempt(
         self, request: httpx.Request, priority: Priority, limit: float, send_by: float

@@ -13,19 +13,22 @@ WORDS = frozenset(
 )
 
 
+LONGEST_ID = 255  # characters, as everywhere; percent-encoded it still fits into any URL
+
+
 class ImpossiblePath(ValueError):
-    """An id that no URL can carry: empty, `.` or `..`."""
+    """An id that no URL can carry: empty, `.`, `..` or too long."""
 
 
 def path(*segments: str) -> str:
     """`path("checkouts", id)` -> `/checkouts/<id, percent-encoded>`.
 
     Ids are opaque and may contain special characters (PLATFORM §1.3). Raises
-    ImpossiblePath for an empty segment and for `.` and `..`, which a URL can't carry as an id.
+    ImpossiblePath for an empty or too long segment, and for `.` and `..`, which no URL can carry.
     """
     for segment in segments:
-        if segment in ("", ".", ".."):
-            raise ImpossiblePath("an id of the platform can't be empty, '.' or '..'")
+        if segment in ("", ".", "..") or len(segment) > LONGEST_ID:
+            raise ImpossiblePath("an id of the platform can't be empty, '.', '..' or that long")
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 

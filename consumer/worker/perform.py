@@ -125,7 +125,10 @@ class Calls:
             raise
 
     async def _found_by(self, collection: tuple[str, ...], id: Any) -> JsonObject | None:
-        return await self._found(path(*collection, str(id))) if id else None
+        try:
+            return await self._found(path(*collection, str(id))) if id else None
+        except ImpossiblePath:
+            return None  # such an id names nothing
 
     async def _orders(self, checkout_ids: tuple[str, ...], upstream_id: str) -> list[JsonObject]:
         """All orders of these checkouts and of the upstream id, each once (I3, I6)."""
@@ -175,7 +178,7 @@ async def _all(*calls: Awaitable[Any]) -> list[Any]:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_awaited(call)) for call in calls]
-    except* (RejectedError, UnavailableError) as errors:
+    except* (RejectedError, UnavailableError, ImpossiblePath) as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
 
