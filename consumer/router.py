@@ -16,7 +16,7 @@ from consumer.store import admission, inbox, purchases
 from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.facts import Undecidable, envelope, requested
 from consumer.store.inbox import REDRIVEN, Entry, Key, Status
-from handlers.routing import Ignored, route
+from handlers.routing import Ignored, route, stale, wrong_mode
 from schemas.facts import Origin
 from schemas.wire import Envelope
 
@@ -72,10 +72,10 @@ class Router:
     def _route(self, connection: Connection, entry: Entry) -> tuple[Status, str]:
         try:
             event = envelope(entry)
+            if wrong_mode(event.live_mode, live=self.live):
+                return _mark(connection, entry, "ignored", "wrong_mode")
             if entry.origin is Origin.MERCHANT:
                 return self._admit(connection, entry, event)
-            if event.live_mode is not None and event.live_mode is not self.live:
-                return _mark(connection, entry, "ignored", "wrong_mode")
             return _place(connection, entry, event)
         except Undecidable as error:
             return _mark(connection, entry, "dead", str(error))
@@ -88,9 +88,10 @@ class Router:
         """The merchant's own event opens or confirms a purchase, if it is fresh."""
         request = requested(event)
         now = self.clock.now()
-        if entry.reason != REDRIVEN and event.created_time < now - self.max_fact_age:
-            return _mark(connection, entry, "dead", "stale")  # a redrive counts as fresh
-        verdict = admission.place(connection, request, now)
+        redriven = entry.reason == REDRIVEN
+        if stale(event.created_time, now, self.max_fact_age, redriven=redriven):
+            return _mark(connection, entry, "dead", "stale")
+        verdict = admission.place(connection, request, min(event.created_time, now))
         if isinstance(verdict, admission.Refused):
             return _mark(connection, entry, "dead", verdict.detail)
         return _mark(connection, entry, "routed", "", verdict.purchase.id)

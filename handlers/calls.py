@@ -1,14 +1,16 @@
 """What shoppers, storefronts and operators ask for."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from handlers import submission, unknown
+from handlers import chain, submission, unknown
+from handlers.asks import for_another_source
 from handlers.decision import Decision, Moment, ignore
-from handlers.moves import change, check, end, enter, hold, read, step, with_condition
-from handlers.orders import GONE
+from handlers.moves import change, check, end, read
+from handlers.orders import live_orders, take_back
 from handlers.paths import merged, value_at
 from handlers.policy import Policy
-from schemas.commands import CancelOrder, Line, Planned, ReadOrder
+from schemas.commands import Planned, ReadOrder
 from schemas.facts import (
     CancelRequested,
     CheckoutCorrected,
@@ -18,7 +20,7 @@ from schemas.facts import (
     TotalConfirmed,
 )
 from schemas.money import Money
-from schemas.purchase import Condition, Fault, Link, Purchase, Reason, State
+from schemas.purchase import Condition, Fault, Purchase, Reason, State
 
 Call = SourceChosen | CheckoutCorrected | TotalConfirmed | CancelRequested | OperatorDecided
 CANCELLABLE = (State.HELD, State.SUBMITTING, State.UNKNOWN, State.PENDING, State.REVIEW)
@@ -56,6 +58,8 @@ def _refuse_state(purchase: Purchase) -> NotNow | None:
 
 
 def _refuse_cancel(purchase: Purchase) -> NotNow | None:
+    if len(live_orders(purchase)) > 1:
+        return NotNow("there are two orders; a person decides which one stays")
     if purchase.state in CANCELLABLE or purchase.reason is Reason.CANCELLED:
         return None
     return NotNow("the purchase can no longer be cancelled")
@@ -84,7 +88,7 @@ def on_requested(purchase: Purchase, fact: PurchaseRequested, moment: Moment) ->
         return ignore(purchase, "request.former_checkout", "DESIGN, HTTP")
     if purchase.state not in (State.HELD, State.UNKNOWN):
         return ignore(purchase, "request.nothing_to_do", "DESIGN, HTTP")
-    confirmed = _confirmed(purchase, request.confirmed_total, moment)
+    confirmed = _confirmed(purchase, request.confirmed_total, _present_at(fact, moment))
     confirmed = change(
         confirmed,
         submits=request.submits,
@@ -97,31 +101,25 @@ def on_requested(purchase: Purchase, fact: PurchaseRequested, moment: Moment) ->
 
 def _on_other_checkout(purchase: Purchase, fact: PurchaseRequested, moment: Moment) -> Decision:
     """The storefront brought a new checkout for the same upstream id: it joins the chain."""
+    if purchase.state in (State.SUBMITTING, State.UNKNOWN):
+        waiting = change(purchase, waiting_request=fact.request)
+        return Decision(waiting, "request.waits", "DESIGN, HTTP")
     if purchase.state is not State.HELD:
         return ignore(purchase, "request.not_now", "DESIGN, HTTP")
-    request = fact.request
-    last = purchase.current
-    if last.condition is Condition.OPEN:
-        purchase = with_condition(purchase, last.checkout_id, Condition.SUPERSEDED)
-    joined = change(
-        _confirmed(purchase, request.confirmed_total, moment),
-        chain=(*purchase.chain, Link(checkout_id=request.checkout_id)),
-        create_request=request.create_request,
-        submits=request.submits,
-        wanted_source=None,
-        wanted_changes={},
-        faults=(),
-        permit=None,
-    )
+    joined = chain.joined(purchase, fact.request, _present_at(fact, moment))
     checked, commands = check(joined)
     return Decision(checked, "request.joined", "DESIGN, HTTP", commands)
 
 
-def _confirmed(purchase: Purchase, total: Money | None, moment: Moment) -> Purchase:
+def _present_at(fact: PurchaseRequested, moment: Moment) -> datetime:
+    """When the shopper confirmed; an event may have been on its way for days."""
+    return min(fact.confirmed_at or moment.at, moment.at)
+
+
+def _confirmed(purchase: Purchase, total: Money | None, at: datetime) -> Purchase:
     """The shopper is present (I12); without a total they agree to none (I11)."""
-    return change(
-        purchase, confirmed=total or purchase.confirmed, confirmed_at=moment.at, stale=False
-    )
+    latest = max(at, purchase.confirmed_at)
+    return change(purchase, confirmed=total or purchase.confirmed, confirmed_at=latest)
 
 
 def _checked(purchase: Purchase, rule: str, source: str) -> Decision:
@@ -143,7 +141,7 @@ def on_source(purchase: Purchase, fact: SourceChosen, moment: Moment, policy: Po
     if request.browser_ip:
         changes = merged(changes, {"browserIp": request.browser_ip})
     chosen = change(
-        _confirmed(purchase, request.confirmed_total, moment),
+        _confirmed(purchase, request.confirmed_total, moment.at),
         wanted_source=request.source_id,
         wanted_changes=changes,
         notice=None,
@@ -152,17 +150,7 @@ def on_source(purchase: Purchase, fact: SourceChosen, moment: Moment, policy: Po
 
 
 def _declined_before(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
-    link = purchase.current
-    action = {
-        "action": "collect_payment",
-        "checkoutId": link.checkout_id,
-        "sessionId": link.session_id,
-    }
-    held, commands = hold(
-        *(purchase, Reason.PAYMENT_REQUIRED, moment, policy),
-        message="payment.choose_another",
-        next_action=action,
-    )
+    held, commands = for_another_source(purchase, moment, policy)
     return Decision(held, "call.source_declined_before", "I9", commands)
 
 
@@ -172,7 +160,7 @@ def on_corrected(purchase: Purchase, fact: CheckoutCorrected, moment: Moment) ->
         return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
     changes = fact.request.checkout
     corrected = change(
-        _confirmed(purchase, fact.request.confirmed_total, moment),
+        _confirmed(purchase, fact.request.confirmed_total, moment.at),
         wanted_changes=merged(purchase.wanted_changes, changes),
         faults=tuple(f for f in purchase.faults if not _covers(changes, f)),
     )
@@ -195,7 +183,7 @@ def on_confirmed(purchase: Purchase, fact: TotalConfirmed, moment: Moment) -> De
     """The shopper agreed to the total as it is now (I11)."""
     if refused := refusal(purchase, fact):
         return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
-    return _checked(_confirmed(purchase, fact.request.total, moment), "call.confirmed", "I11")
+    return _checked(_confirmed(purchase, fact.request.total, moment.at), "call.confirmed", "I11")
 
 
 def on_cancel(purchase: Purchase, fact: CancelRequested) -> Decision:
@@ -205,24 +193,16 @@ def on_cancel(purchase: Purchase, fact: CancelRequested) -> Decision:
     if purchase.state is State.LOST:
         return ignore(purchase, "call.cancelled_before", "DESIGN, cancel")
     cancelling = change(purchase, cancel_requested=True)
-    live = [order for order in purchase.orders if order.state not in GONE]
-    if live:
-        return _take_back(cancelling, live[-1].id)
+    if live := live_orders(purchase):
+        return take_back(cancelling, live[-1], "call.take_back")
     if purchase.state is State.SUBMITTING or purchase.unsettled_since:
         return Decision(cancelling, "call.cancel_recorded", "DESIGN, cancel")
     return submission.cancelled(cancelling, "call.cancelled")
 
 
-def _take_back(purchase: Purchase, order_id: str) -> Decision:
-    record = next(order for order in purchase.orders if order.id == order_id)
-    lines = tuple(Line(item_id=i.id, quantity=i.quantity or 1) for i in record.items)
-    command = CancelOrder(order_id=order_id, lines=lines)
-    cancelling = enter(purchase, State.PENDING, Reason.PROCESSING, message="order.processing")
-    cancelling, commands = step(cancelling, command, key=f"{purchase.id}/order/{order_id}/cancel")
-    return Decision(cancelling, "call.take_back", "DESIGN, cancel", commands)
-
-
-def on_decided(purchase: Purchase, fact: OperatorDecided, moment: Moment) -> Decision:
+def on_decided(
+    purchase: Purchase, fact: OperatorDecided, moment: Moment, policy: Policy
+) -> Decision:
     """A person's way out of `review` or `unknown`."""
     if refused := refusal(purchase, fact):
         return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
@@ -231,31 +211,45 @@ def on_decided(purchase: Purchase, fact: OperatorDecided, moment: Moment) -> Dec
         case "stop":
             stopped = end(purchase, State.LOST, Reason.STOPPED, "order.failed")
             return Decision(stopped, "operator.stop", "DESIGN, HTTP", evidence=seen)
-        case "adopt_order" if request.order_id:
-            key = f"{purchase.id}/order/{request.order_id}/adopt/{purchase.version}"
-            planned = Planned(key=key, command=ReadOrder(order_id=request.order_id))
-            return Decision(purchase, "operator.adopt", "DESIGN, HTTP", (planned,), evidence=seen)
         case "adopt_order":
-            return ignore(purchase, "operator.no_order_named", "DESIGN, HTTP")
+            return _adopt(purchase, request.order_id, seen)
+        case "no_order" if purchase.verdict:
+            return unknown.proven(purchase, moment, policy)
         case "no_order":
-            settled = change(purchase, unsettled_since=None, verdict=None, repeats=0)
+            settled = change(purchase, unsettled_since=None, repeats=0)
             return _resumed(settled, "operator.no_order", moment, seen)
         case "resume":
             return _resumed(purchase, "operator.resume", moment, seen)
 
 
+def _adopt(purchase: Purchase, order_id: str | None, seen: dict[str, str]) -> Decision:
+    """Read the chosen order, after those that are thought to be its rivals."""
+    if order_id is None:
+        return ignore(purchase, "operator.no_order_named", "DESIGN, HTTP")
+    rivals = [order.id for order in live_orders(purchase) if order.id != order_id]
+    planned = tuple(
+        Planned(
+            key=f"{purchase.id}/order/{id}/adopt/{purchase.version}",
+            command=ReadOrder(order_id=id),
+        )
+        for id in (*rivals, order_id)
+    )
+    return Decision(purchase, "operator.adopt", "DESIGN, HTTP", planned, evidence=seen)
+
+
 def _resumed(purchase: Purchase, rule: str, moment: Moment, seen: dict[str, str]) -> Decision:
     if purchase.unsettled_since:
         return unknown.look(change(purchase, repeats=0), rule, moment, seen)
+    if purchase.cancel_requested and not live_orders(purchase):
+        return submission.cancelled(purchase, rule)
     checked, commands = check(purchase)
     return Decision(checked, rule, "DESIGN, HTTP", commands, evidence=seen)
 
 
 def recheck(purchase: Purchase, rule: str, source: str) -> Decision:
     """Something changed at the platform: look again, or after the look that is under way."""
-    if purchase.state is not State.HELD or purchase.reason is Reason.CHECKING:
-        return Decision(change(purchase, stale=True), rule, source)
-    if purchase.awaiting:
+    polling = purchase.reason is Reason.IN_FLIGHT  # what is awaited then is mostly a timer
+    if purchase.awaiting and not polling:
         return Decision(change(purchase, stale=True), rule, source)
     reading, commands = read(purchase)
     return Decision(reading, rule, source, commands)

@@ -1,9 +1,13 @@
 """Which purchase a `POST /v1/purchases` is about (DESIGN, HTTP)."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from schemas.purchase import Purchase, State
+from handlers.moves import change, with_condition
+from schemas.purchase import Condition, Link, Purchase, State
 from schemas.requests import PurchaseRequest
+
+LONGEST_CHAIN = 30  # checkouts: every reading looks for the orders of each (I3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ def admit(
     if by_upstream is None:
         return Begin()
     match by_upstream.state:
+        case State.HELD if len(by_upstream.chain) >= LONGEST_CHAIN:
+            return Conflict("this purchase has had too many checkouts", (by_upstream,))
         case State.HELD:
             return Join(by_upstream)
         case State.ACCEPTED:
@@ -56,3 +62,29 @@ def admit(
         case state:
             detail = f"the purchase with this upstreamId is {state.value}"
             return Conflict(detail, (by_upstream,))
+
+
+def joined(purchase: Purchase, request: PurchaseRequest, at: datetime) -> Purchase:
+    """The held purchase with the storefront's new checkout as its current one."""
+    last = purchase.current
+    if last.condition is Condition.OPEN:
+        purchase = with_condition(purchase, last.checkout_id, Condition.SUPERSEDED)
+    return change(
+        purchase,
+        chain=(*purchase.chain, Link(checkout_id=request.checkout_id)),
+        create_request=request.create_request,
+        submits=request.submits,
+        confirmed=request.confirmed_total or purchase.confirmed,
+        confirmed_at=max(at, purchase.confirmed_at),
+        wanted_source=None,
+        wanted_changes={},
+        waiting_request=None,
+        faults=(),
+        permit=None,
+    )
+
+
+def upstream_id(request: PurchaseRequest) -> str | None:
+    """The upstream id that the storefront named, itself or in its create request."""
+    named = request.upstream_id or (request.create_request or {}).get("upstreamId")
+    return named if isinstance(named, str) and 0 < len(named) <= 255 else None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from handlers.paths import merged
+from handlers.paths import merged, value_at
 from schemas.base import JsonObject
 
 MARK = "order_rescue"
@@ -14,6 +14,8 @@ KEPT = (
     *("customerType", "purchaseLocation", "metadata", "shipFrom", "shipTo", "organization"),
     *("billTo", "discount", "shippingDiscount", "disclosures", "billingOptimization"),
 )
+# Of these, what can be updated and is shown as it was sent (PLATFORM §2.4).
+UPDATED = tuple(name for name in KEPT if name not in ("currency", "discount", "disclosures"))
 PRODUCT = (
     *("id", "skuGroupId", "name", "description", "url", "countryOfOrigin", "image", "weight"),
     *("weightUnit", "partNumber"),
@@ -46,27 +48,37 @@ def clone(
 
 
 def _replayed(create_request: JsonObject, checkout: Mapping[str, Any] | None) -> JsonObject:
-    """The create request with what only the platform or a later update may have set."""
-    later = {
-        name: checkout[name]
-        for name in ("email", "shipTo", "billTo", "shipFrom", "locale", "upstreamId", "customerId")
-        if checkout and checkout.get(name)
-    }
-    if checkout and not create_request.get("shippingChoice") and checkout.get("shippingChoice"):
-        later["shippingChoice"] = _only(checkout["shippingChoice"], CHOICE)
-    return merged(create_request, later)
+    """The create request with what later updates made of it, as far as the checkout shows it."""
+    if not checkout:
+        return create_request
+    later = _only(checkout, UPDATED) | _reshaped(checkout)
+    net = create_request.get("taxInclusive") and "shippingChoice" in create_request
+    if net and _same_choice(create_request, checkout):
+        later.pop("shippingChoice", None)  # the amount shown is without the tax that ours includes
+    return create_request | later
+
+
+def _same_choice(create_request: JsonObject, checkout: Mapping[str, Any]) -> bool:
+    given, shown = create_request.get("shippingChoice"), checkout.get("shippingChoice")
+    return bool(value_at({"c": given}, "c.id") == value_at({"c": shown}, "c.id"))
 
 
 def _reread(checkout: Mapping[str, Any]) -> JsonObject:
     """The writable part of a checkout as read; amounts in it are net (PLATFORM §2.14)."""
-    request = _only(checkout, KEPT)
+    request = _only(checkout, KEPT) | _reshaped(checkout)
     request["items"] = [_item(item) for item in checkout.get("items") or ()]
-    request["taxIdentifiers"] = [{"id": x["id"]} for x in checkout.get("taxIdentifiers") or ()]
     request["taxInclusive"] = False
-    if choice := checkout.get("shippingChoice"):
+    return request
+
+
+def _reshaped(checkout: Mapping[str, Any]) -> JsonObject:
+    """What a request takes in another shape than a checkout shows it (X in PLATFORM §2.14)."""
+    named = [x for x in checkout.get("taxIdentifiers") or () if isinstance(x, Mapping)]
+    request: JsonObject = {"taxIdentifiers": [{"id": x["id"]} for x in named if x.get("id")]}
+    if isinstance(choice := checkout.get("shippingChoice"), Mapping):
         request["shippingChoice"] = _only(choice, CHOICE)
     attribute = checkout.get("invoiceAttributes") or checkout.get("invoiceAttribute")
-    if attribute and attribute.get("id"):
+    if isinstance(attribute, Mapping) and attribute.get("id"):
         request["invoiceAttributeId"] = attribute["id"]
     return request
 

@@ -8,6 +8,7 @@ from handlers.paths import merged, nested, value_at
 from schemas.base import JsonObject
 from schemas.platform import Customer
 from schemas.purchase import Fault
+from schemas.requests import CREATE_ONLY
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 FIVE_DIGITS = re.compile(r"[0-9]{5}")
@@ -32,11 +33,14 @@ STATES = {
     "CA": frozenset("AB BC MB NB NL NS NT NU ON PE QC SK YT".split()),
 }
 ADDRESS = ("line1", "city", "postalCode", "country")
+OWNER = [f"owner.address.{name}" for name in ADDRESS]
 
 
 def physical(checkout: Mapping[str, Any]) -> bool:
     """Whether goods are shipped. Only a sign: the SKU itself is not shown (PLATFORM §4.5)."""
-    return bool(checkout.get("shippingChoice") or checkout.get("shipFrom"))
+    items = checkout.get("items") or ()
+    shipped = checkout.get("shippingChoice") or checkout.get("shipFrom")
+    return bool(shipped or any(value_at(item, "shipFrom") for item in items))
 
 
 def faults(checkout: Mapping[str, Any], *, source_owner: bool) -> tuple[Fault, ...]:
@@ -62,6 +66,12 @@ def _faults(checkout: Mapping[str, Any], *, source_owner: bool) -> Iterator[Faul
         paths = ("billTo.name", *(f"billTo.address.{name}" for name in ADDRESS))
         yield from _missing(checkout, paths)
     yield from _formats(checkout, "billTo")
+
+
+def bills(owner: Mapping[str, Any] | None) -> bool:
+    """Whether a source's owner is complete enough to stand in for `billTo`."""
+    named = value_at(owner or {}, "firstName") or value_at(owner or {}, "lastName")
+    return bool(named) and not any(_missing({"owner": owner}, OWNER))
 
 
 def _missing(checkout: Mapping[str, Any], paths: tuple[str, ...] | list[str]) -> Iterator[Fault]:
@@ -115,6 +125,8 @@ def known_repairs(
     """
     changes: JsonObject = {}
     for fault in wanted:
+        if fault.path.split(".")[0] in CREATE_ONLY:
+            continue
         for candidate in (value_at(create_request or {}, fault.path), _customers(fault, customer)):
             if candidate and candidate != value_at(checkout, fault.path):
                 changes = merged(changes, nested(fault.path, candidate))

@@ -2,10 +2,10 @@
 
 from typing import Any, assert_never
 
-from handlers import calls, orders, reading, replacement, submission, unknown
+from handlers import calls, changes, orders, reading, replacement, submission, unknown
 from handlers.cloning import MARK
 from handlers.decision import Decision, Moment, ignore
-from handlers.moves import end, read
+from handlers.moves import change, end, read
 from handlers.paths import value_at
 from handlers.policy import Policy
 from schemas.commands import (
@@ -51,7 +51,7 @@ def decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> De
         case CancelRequested():
             return calls.on_cancel(purchase, fact)
         case OperatorDecided():
-            return calls.on_decided(purchase, fact, moment)
+            return calls.on_decided(purchase, fact, moment, policy)
         case PlatformEvent():
             return _on_event(purchase, fact)
         case TimerFired():
@@ -89,8 +89,10 @@ def _on_opened_elsewhere(purchase: Purchase, checkout: dict[str, Any]) -> Decisi
 def _on_checkout_updated(purchase: Purchase, checkout: dict[str, Any]) -> Decision:
     """Perhaps the hold is over; the snapshot may be old, so read, unless it says the same."""
     current = checkout.get("id") == purchase.current.checkout_id
-    if purchase.state is not State.HELD or not current:
+    if purchase.state not in (State.HELD, State.UNKNOWN) or not current:
         return ignore(purchase, "event.not_held", "PLATFORM §6.2")
+    if purchase.state is State.UNKNOWN:
+        return Decision(change(purchase, stale=True), "event.checkout_updated", "PLATFORM §6.1")
     session = value_at(checkout, "payment.session.state")
     if purchase.reason is Reason.PAYMENT_REQUIRED and session == "requires_source":
         return ignore(purchase, "event.nothing_new", "PLATFORM §6.2")
@@ -104,6 +106,8 @@ def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
     if purchase.state is State.UNKNOWN:
         return unknown.look(purchase, "timer.look", moment)
+    if purchase.state is State.PENDING and purchase.order:
+        return orders.look_again(purchase, purchase.order.id)
     reading, commands = read(purchase)
     return Decision(reading, f"timer.{fact.name}", "DESIGN, timers", commands)
 
@@ -113,6 +117,9 @@ def _on_deadline(purchase: Purchase, fact: TimerFired) -> Decision:
     due = purchase.deadline
     if purchase.state is not State.HELD or fact.hold != purchase.hold or not due:
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
+    if purchase.reason is Reason.IN_FLIGHT:  # not the shopper's fault, and money may move
+        waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
+        return Decision(waiting, "timer.in_flight", "PLATFORM §3.1", alert="in_flight_too_long")
     lost = end(purchase, State.LOST, Reason.EXPIRED, "order.expired")
     return Decision(lost, "timer.deadline", "DESIGN, settings", evidence={"due": due.isoformat()})
 
@@ -122,7 +129,7 @@ def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
         case ReadCheckout():
             return reading.on_read(purchase, fact, moment, policy)
         case UpdateCheckout() | AttachSource():
-            return reading.on_changed(purchase, fact, moment, policy)
+            return changes.on_changed(purchase, fact, moment, policy)
         case Submit():
             return submission.on_ended(purchase, fact, moment, policy)
         case FindOrders() if fact.key == purchase.awaiting:
@@ -144,7 +151,8 @@ def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
 def _on_key_taken(purchase: Purchase, fact: KeyTaken) -> Decision:
     """Another purchase has this checkout's upstream id; the one without a submission goes."""
     seen = {"key": fact.key, "owner": fact.owner}
-    if purchase.state in (State.ACCEPTED, State.LOST):
+    order = fact.key.startswith("order/")  # two purchases may not ship the same one
+    if purchase.state is State.LOST or (purchase.state is State.ACCEPTED and not order):
         return ignore(purchase, "chain.ended", "DESIGN, Router", **seen)
     if purchase.submissions or purchase.orders:
         waiting = end(purchase, State.REVIEW, Reason.MERGE, "order.checking")

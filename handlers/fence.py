@@ -9,11 +9,20 @@ from schemas.purchase import Purchase
 AWAITED = frozenset({"submit", "update_checkout", "attach_source", "open_checkout"})
 
 
-def void(purchase: Purchase | None, key: str, command: Command, epoch: int, now: datetime) -> bool:
+def void(
+    purchase: Purchase | None,
+    key: str,
+    command: Command,
+    epoch: int,
+    now: datetime,
+    *,
+    news: bool = False,
+) -> bool:
     """Whether the right to send this has passed.
 
     A change of a checkout is void when the purchase no longer waits for it; a submission also
-    when its permit is of another version or epoch of the lease, or too old.
+    when there are news that were not decided upon, or its permit is of another version or epoch
+    of the lease, or too old.
     """
     if command.kind not in AWAITED:
         return False
@@ -22,4 +31,5 @@ def void(purchase: Purchase | None, key: str, command: Command, epoch: int, now:
     if not isinstance(command, Submit):
         return False
     permit = command.permit
-    return purchase.version != permit.version or permit.epoch != epoch or now > permit.not_after
+    passed = now > permit.not_after or permit.epoch != epoch
+    return news or passed or purchase.version != permit.version

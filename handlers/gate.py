@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from handlers.completeness import faults
+from handlers.asks import collect_payment, correct_checkout
+from handlers.completeness import bills, faults
 from handlers.decision import Moment
 from handlers.policy import Policy
 from schemas.base import JsonObject
@@ -83,33 +84,22 @@ def evidence(sight: Sight) -> dict[str, Any]:
     }
 
 
-def collect_payment(sight: Sight) -> JsonObject:
-    """The shopper is to pay on this session."""
-    return {
-        "action": "collect_payment",
-        "checkoutId": sight.checkout.id,
-        "sessionId": sight.session.id,
-    }
-
-
-def correct(found: tuple[Fault, ...]) -> JsonObject:
-    """The shopper is to correct these fields."""
-    fields = [{"path": fault.path, "problem": fault.problem} for fault in found]
-    return {"action": "correct_checkout", "fields": fields}
+def _collect(sight: Sight) -> JsonObject:
+    return collect_payment(sight.checkout.id, sight.session.id)
 
 
 def incomplete(found: tuple[Fault, ...], rule: str, source: str) -> Hold:
     """Held until these fields are corrected."""
     return Hold(
         *(Reason.CORRECTION_REQUIRED, rule, source, "checkout.correct"),
-        next_action=correct(found),
+        next_action=correct_checkout(found),
         faults=found,
         evidence={"fields": [fault.path for fault in found]},
     )
 
 
 def _payment(sight: Sight, rule: str, source: str, message: str = "payment.required") -> Hold:
-    return Hold(Reason.PAYMENT_REQUIRED, rule, source, message, collect_payment(sight))
+    return Hold(Reason.PAYMENT_REQUIRED, rule, source, message, _collect(sight))
 
 
 def customer_enabled(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
@@ -160,21 +150,21 @@ def _free(purchase: Purchase, sight: Sight) -> bool:
         and nothing
         and not session.amount_remaining
         and not recurring
-        and not purchase.current.failed
+        and not any(f.startswith("order_submit_failed/") for f in purchase.current.failed)
     )
 
 
 def _short(sight: Sight, rule: str) -> Hold:
     return Hold(
         *(Reason.PAYMENT_INCOMPLETE, rule, "PLATFORM §3.2", "payment.incomplete"),
-        next_action=collect_payment(sight),
+        next_action=_collect(sight),
     )
 
 
 def _step_up(sight: Sight) -> Hold:
     return Hold(
         *(Reason.STEP_UP_REQUIRED, "gate.step_up", "PLATFORM §3.1", "payment.confirm_with_bank"),
-        next_action=collect_payment(sight) | {"action": "step_up"},
+        next_action=_collect(sight) | {"action": "step_up"},
     )
 
 
@@ -194,9 +184,8 @@ def paid_in_full(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hol
 
 def billable(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
     """There is a bill-to address, of the checkout or of the source's owner."""
-    primary = sight.checkout.primary_source
-    owner = bool(primary and (primary.owner or (sight.source and sight.source.owner)))
-    found = faults(sight.raw, source_owner=owner)
+    owners = [s.owner for s in (sight.checkout.primary_source, sight.source) if s]
+    found = faults(sight.raw, source_owner=any(bills(owner) for owner in owners))
     return incomplete(found, "gate.billing_incomplete", "PLATFORM §4.5") if found else None
 
 
@@ -228,6 +217,14 @@ def source_belongs(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> H
     if not source or not source.customer_id or source.customer_id == sight.checkout.customer_id:
         return None
     return _payment(sight, "gate.source_of_another", "PLATFORM §5.5", "payment.choose_another")
+
+
+def source_saved(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """What is billed again needs a source that can be charged again (PLATFORM §4.5)."""
+    recurring = any(item.get("subscriptionInfo") for item in sight.checkout.items)
+    if not recurring or sight.source is None or sight.source.reusable is not False:
+        return None
+    return _payment(sight, "gate.source_not_saved", "PLATFORM §4.5", "payment.choose_another")
 
 
 def source_not_declined(purchase: Purchase, sight: Sight, _m: Moment, _p: Policy) -> Hold | None:
@@ -281,6 +278,7 @@ CHECKS: tuple[Check, ...] = (
     billable,
     source_usable,
     source_belongs,
+    source_saved,
     source_not_declined,
     session_not_refused,
     total_confirmed,

@@ -57,6 +57,18 @@ def hold(
     return held, (Planned(key=f"{held.id}/{held.hold}/deadline", command=wake, due=held.deadline),)
 
 
+def struggle(
+    purchase: Purchase, moment: Moment, policy: Policy
+) -> tuple[Purchase, tuple[Planned, ...]]:
+    """The platform does not let us finish a check: it goes on, and it shows, with a deadline.
+
+    What the shopper is asked for stays as it is.
+    """
+    if purchase.reason not in (Reason.CHECKING, Reason.RETRY_SCHEDULED):
+        return purchase, ()
+    return hold(purchase, Reason.RETRY_SCHEDULED, moment, policy, message="order.checking")
+
+
 def _life(reason: Reason, policy: Policy) -> timedelta | None:
     if reason in SHOPPER_HELD:
         return policy.hold_deadline

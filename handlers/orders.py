@@ -1,13 +1,14 @@
 """Orders: found, created or told of; what their state means for the purchase (I2, I5)."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
 from pydantic import ValidationError
 
 from handlers.decision import Decision, Moment, ignore
-from handlers.moves import again, backoff, change, end, enter, later, step, with_condition
+from handlers.moves import again, backoff, change, end, enter, later, step, wake, with_condition
 from handlers.paths import present, without
 from handlers.policy import Policy
 from handlers.redirects import allowed
@@ -77,7 +78,7 @@ def adopt(
     purchase: Purchase, found: Iterable[Order], moment: Moment, policy: Policy
 ) -> Decision | None:
     """Orders under our checkouts are ours. A live stranger under the upstream id is not ours."""
-    known = {record.id for record in purchase.orders}
+    known = {record.id: record.state for record in purchase.orders}
     ours = [o for o in found if o.checkout_id in purchase.checkout_ids]
     strangers = [
         o
@@ -87,7 +88,8 @@ def adopt(
         and o.id not in known
         and o.state not in GONE
     ]
-    fresh = [o for o in ours if o.id not in known or o.state not in GONE]
+    fresh = [o for o in ours if o.state not in GONE or known.get(o.id) not in GONE]
+    fresh.sort(key=lambda o: o.state not in GONE)  # first those that are no rivals any more
     if not fresh and not strangers:
         return None
     if not fresh:
@@ -138,7 +140,7 @@ def settle(
         faults=(),
         notice=None,
     )
-    decision = _by_state(settled, record, order, policy)
+    decision = _by_state(settled, record, order, moment, policy)
     return Decision(
         *(decision.purchase, decision.rule, "PLATFORM §4.1", decision.commands),
         evidence=seen | {"how": rule},
@@ -171,7 +173,9 @@ def _duplicate(purchase: Purchase, record: OrderRecord, rivals: list[OrderRecord
     return Decision(waiting, "order.duplicate", "I5", evidence=seen, alert=alert)
 
 
-def _by_state(purchase: Purchase, record: OrderRecord, order: Order, policy: Policy) -> Decision:
+def _by_state(
+    purchase: Purchase, record: OrderRecord, order: Order, moment: Moment, policy: Policy
+) -> Decision:
     """The rows of PLATFORM §4.1."""
     if purchase.cancel_requested and purchase.state is not State.ACCEPTED:
         return _cancelling(purchase, record)
@@ -182,17 +186,39 @@ def _by_state(purchase: Purchase, record: OrderRecord, order: Order, policy: Pol
             done = end(purchase, State.ACCEPTED, None, "order.accepted")
             return Decision(done, "order.accepted", "")
         case "in_review":
-            return _pending(purchase, Reason.FRAUD_REVIEW, "order.in_review")
+            waiting = _pending(purchase, Reason.FRAUD_REVIEW, "order.in_review")
+            return _looked_at_later(waiting, moment, policy)
         case "pending_payment":
-            return _awaiting_payment(purchase, record, order, policy)
+            waiting = _awaiting_payment(purchase, record, order, policy)
+            return _looked_at_later(waiting, moment, policy)
         case "blocked":
             lost = end(purchase, State.LOST, Reason.BLOCKED, "order.failed")
             return Decision(lost, "order.ended", "")
         case "cancelled":
             return _cancelled(purchase, record)
         case _:
-            waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.processing")
-            return Decision(waiting, "order.state_unknown", "", alert="order_state_unknown")
+            odd = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.processing")
+            return Decision(odd, "order.state_unknown", "", alert="order_state_unknown")
+
+
+def _looked_at_later(decision: Decision, moment: Moment, policy: Policy) -> Decision:
+    """A pending order is looked at now and then: the event that ends the wait may be lost."""
+    if decision.purchase.state is not State.PENDING:
+        return decision
+    waiting, commands = wake(decision.purchase, "order", moment.now + policy.pending_look)
+    return replace(decision, purchase=waiting, commands=(*decision.commands, *commands))
+
+
+def look_again(purchase: Purchase, order_id: str) -> Decision:
+    """Read a pending order without having been told to."""
+    key = f"{purchase.id}/order/{order_id}/look/{purchase.step}"
+    reading, commands = step(purchase, ReadOrder(order_id=order_id), key=key)
+    return Decision(reading, "timer.order", "PLATFORM §6.2", commands)
+
+
+def live_orders(purchase: Purchase) -> list[OrderRecord]:
+    """The orders that are neither cancelled nor blocked, as far as we know."""
+    return [order for order in purchase.orders if order.state not in GONE]
 
 
 def _pending(
@@ -231,11 +257,16 @@ def _cancelling(purchase: Purchase, record: OrderRecord) -> Decision:
     """The shopper had cancelled: take the order back, and promise nothing before it is read."""
     if record.state in GONE:
         return _cancelled(purchase, record)
+    return take_back(purchase, record, "order.take_back")
+
+
+def take_back(purchase: Purchase, record: OrderRecord, rule: str) -> Decision:
+    """Cancel all of an order (PLATFORM §5.6)."""
     waiting = enter(purchase, State.PENDING, Reason.PROCESSING, message="order.processing")
     lines = tuple(Line(item_id=i.id, quantity=i.quantity or 1) for i in record.items)
     command = CancelOrder(order_id=record.id, lines=lines)
     waiting, commands = step(waiting, command, key=f"{purchase.id}/order/{record.id}/cancel")
-    return Decision(waiting, "order.take_back", "", commands)
+    return Decision(waiting, rule, "PLATFORM §5.6", commands)
 
 
 def on_cancelled(
@@ -302,9 +333,16 @@ def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Poli
         case Rejected(status=404) if fact.attempt <= len(policy.look_after):
             due = later(moment, backoff(policy.look_after, fact.attempt))
             return Decision(purchase, "order.not_listed_yet", "PLATFORM §6.2", again(fact, due))
+        case Rejected(status=status) if status != 404:
+            due = later(moment, backoff(policy.retry_after, fact.attempt))
+            alert = "credentials" if fact.attempt == 1 else None
+            rule = "order.reading_refused"
+            return Decision(purchase, rule, "PLATFORM §4.3", again(fact, due), alert=alert)
         case _:
-            return ignore(
-                purchase, "order.unreadable", "PLATFORM §6.2", order=fact.command.order_id
+            seen = {"order": fact.command.order_id}
+            rule = "order.unreadable"
+            return Decision(
+                purchase, rule, "PLATFORM §6.2", evidence=seen, alert="order_unreadable"
             )
 
 

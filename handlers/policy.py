@@ -22,4 +22,5 @@ class Policy:
     # Seconds before the next look-up for an order, and before the next try at a busy platform.
     look_after: tuple[float, ...] = (1, 2, 4, 8, 15, 30)
     slow_look: timedelta = timedelta(minutes=10)
+    pending_look: timedelta = timedelta(hours=1)  # a webhook may have been lost
     retry_after: tuple[float, ...] = (1, 2, 5, 10, 30, 60, 120)

@@ -2,16 +2,29 @@
 
 from pydantic import ValidationError
 
-from handlers import orders, rejection, replacement, submission, unknown
+from handlers import chain, orders, rejection, replacement, submission, unknown
+from handlers.changes import attach, update
 from handlers.completeness import known_repairs, located
 from handlers.decision import Decision, Moment, ignore
-from handlers.gate import Hold, Sight, evidence, examine
-from handlers.moves import again, backoff, change, end, hold, later, read, step, wake, with_current
-from handlers.paths import contains, digest, merged, present, value_at
+from handlers.gate import WAITING, Hold, Sight, evidence, examine
+from handlers.moves import (
+    again,
+    backoff,
+    change,
+    check,
+    end,
+    hold,
+    later,
+    read,
+    struggle,
+    wake,
+    with_current,
+)
+from handlers.paths import contains, digest, present, value_at
 from handlers.policy import Policy
 from handlers.rejection import SESSION_FAULT
 from schemas.base import JsonObject
-from schemas.commands import AttachSource, Planned, ReadCheckout, UpdateCheckout
+from schemas.commands import Planned, ReadCheckout
 from schemas.facts import CommandEnded
 from schemas.money import Money
 from schemas.platform import Checkout, Customer, Source
@@ -55,9 +68,7 @@ def _read_later(
     delay = seconds or backoff(policy.retry_after, fact.attempt)
     commands = again(fact, later(moment, delay))
     rule, seen = "reading.unavailable", {"retryAfter": delay}
-    if purchase.state is State.UNKNOWN:
-        return Decision(purchase, rule, "PLATFORM §1.5", commands, evidence=seen)
-    held, timers = hold(purchase, Reason.RETRY_SCHEDULED, moment, policy, message="order.checking")
+    held, timers = struggle(purchase, moment, policy)
     return Decision(held, rule, "PLATFORM §1.5", (*timers, *commands), evidence=seen)
 
 
@@ -65,6 +76,9 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
     found = orders.parsed(reading.orders)
     if decision := orders.adopt(purchase, found, moment, policy):
         return decision
+    if purchase.waiting_request and purchase.state is State.HELD:
+        joined, commands = check(chain.joined(purchase, purchase.waiting_request, moment.at))
+        return Decision(joined, "request.joined", "DESIGN, HTTP", commands)
     if purchase.current.condition is not Condition.OPEN:
         return replacement.open_next(purchase, reading)
     if reading.checkout is None:
@@ -76,7 +90,11 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
     if sight.checkout.live_mode is not None and sight.checkout.live_mode is not policy.live:
         waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
         return Decision(waiting, "reading.wrong_mode", "PLATFORM §1.1", alert="wrong_mode")
+    known_as = purchase.upstream_id
     purchase = _noted(purchase, sight)
+    if purchase.upstream_id != known_as:  # its orders were not looked up under this id yet
+        reading_again, commands = read(purchase)
+        return Decision(reading_again, "reading.upstream_learnt", "I3", commands)
     if purchase.state is State.UNKNOWN:
         return _repeat(purchase, sight, moment, policy)
     return _act(purchase, sight, moment, policy)
@@ -145,9 +163,13 @@ def _value(fault: Fault, sight: Sight) -> object:
 
 def _repeat(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:
     """From `unknown` only the same submission again, if the gate lets it pass (I6)."""
+    if purchase.stale:
+        return _look_closer(purchase)
     held, passed = examine(purchase, sight, moment, policy)
-    if held is None:
+    if held is None and purchase.submits == "service":
         return submission.submit(purchase, sight, passed, moment, policy)
+    if held is None:
+        return unknown.wait(purchase, "unknown.merchant_submits", moment, policy)
     seen = evidence(sight) | {"held": held.rule}
     return unknown.wait(purchase, "unknown.gate_holds", moment, policy, evidence=seen)
 
@@ -160,10 +182,13 @@ def _act(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> De
     if wanted:
         return update(purchase, wanted, sight, "reading.update", "PLATFORM §5.3")
     purchase = change(purchase, wanted_changes={})
-    if purchase.wanted_source and not _attached(purchase.wanted_source, sight):
+    if purchase.wanted_source and _attached(purchase.wanted_source, sight):
+        purchase = change(purchase, wanted_source=None)
+    if purchase.wanted_source and sight.session.state not in WAITING:
         return attach(purchase, purchase.wanted_source)
-    purchase = change(purchase, wanted_source=None)
     held, passed = examine(purchase, sight, moment, policy)
+    if held is None and purchase.stale:
+        return _look_closer(purchase)
     if held is None and purchase.submits == "service":
         return submission.submit(purchase, sight, passed, moment, policy)
     if held is None:
@@ -177,6 +202,12 @@ def _act(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> De
     return _mend(purchase, held, sight) or _hold(purchase, held, passed, sight, moment, policy)
 
 
+def _look_closer(purchase: Purchase) -> Decision:
+    """Something changed after this reading was asked for: it proves nothing (I1)."""
+    reading, commands = read(purchase)
+    return Decision(reading, "reading.outdated", "I1", commands)
+
+
 def _missing_changes(purchase: Purchase, sight: Sight) -> JsonObject:
     """The wanted changes that the checkout does not show yet."""
     wanted = purchase.wanted_changes
@@ -185,25 +216,6 @@ def _missing_changes(purchase: Purchase, sight: Sight) -> JsonObject:
 
 def _attached(source_id: str, sight: Sight) -> bool:
     return any(source.id == source_id for source in sight.checkout.payment.sources)
-
-
-def update(
-    purchase: Purchase, wanted: JsonObject, sight: Sight, rule: str, source: str
-) -> Decision:
-    """One bundled update; objects are sent whole, since how the platform merges is silent."""
-    whole = {name: merged(sight.raw, {name: value})[name] for name, value in wanted.items()}
-    command = UpdateCheckout(checkout_id=sight.checkout.id, changes=whole)
-    key = f"{purchase.id}/{len(purchase.chain)}/update/{digest(whole)}"
-    updating, commands = step(change(purchase, wanted_changes=wanted), command, key=key)
-    return Decision(updating, rule, source, commands, evidence={"fields": sorted(wanted)})
-
-
-def attach(purchase: Purchase, source_id: str) -> Decision:
-    """Attach the source that the shopper chose to the current session."""
-    command = AttachSource(checkout_id=purchase.current.checkout_id, source_id=source_id)
-    key = f"{purchase.id}/{len(purchase.chain)}/attach/{source_id}"
-    attaching, commands = step(purchase, command, key=key)
-    return Decision(attaching, "reading.attach", "PLATFORM §5.2", commands)
 
 
 def _mend(purchase: Purchase, held: Hold, sight: Sight) -> Decision | None:
@@ -263,77 +275,3 @@ def _next_look(
         return change(purchase, awaiting=None), ()
     elapsed = (moment.now - (purchase.deadline - policy.hold_deadline)).total_seconds()
     return wake(purchase, "poll", later(moment, min(max(elapsed, POLL), LONGEST_POLL)))
-
-
-def on_changed(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
-    """An update or an attachment has a result; the truth is in the next reading."""
-    if fact.key != purchase.awaiting:
-        return ignore(purchase, "change.superseded", "I7")
-    match fact.result:
-        case Unavailable(retry_after=seconds):
-            due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
-            return Decision(purchase, "change.later", "PLATFORM §1.5", again(fact, due))
-        case Rejected() as refused:
-            return _change_refused(purchase, fact, refused, moment, policy)
-        case Succeeded():
-            reading, commands = read(_changed(purchase, fact))
-            return Decision(reading, "change.read_back", "PLATFORM §3.3", commands)
-        case _:  # perhaps it was done: the reading tells, and repeating does no harm
-            due = later(moment, backoff((0, *policy.retry_after), fact.attempt))
-            reading, commands = read(purchase, due)
-            return Decision(reading, "change.outcome_unknown", "PLATFORM §3.3", commands)
-
-
-def _changed(purchase: Purchase, fact: CommandEnded) -> Purchase:
-    """The platform took it: it is no longer wanted, and part of any later clone."""
-    if isinstance(fact.command, AttachSource):
-        others = tuple(f for f in purchase.faults if f.path != SESSION_FAULT)
-        return change(purchase, wanted_source=None, faults=others)
-    request = purchase.create_request
-    if request is not None:
-        request = merged(request, purchase.wanted_changes)
-    return change(purchase, wanted_changes={}, create_request=request)
-
-
-def _change_refused(
-    purchase: Purchase, fact: CommandEnded, refused: Rejected, moment: Moment, policy: Policy
-) -> Decision:
-    """The platform does not take the source, or the corrected value: ask again."""
-    if rejection.leaves_open(refused):
-        return rejection.to_operator(purchase, refused)
-    seen = {"status": refused.status, "problems": [p.model_dump() for p in refused.problems]}
-    if isinstance(fact.command, AttachSource):
-        return _source_refused(purchase, seen, moment, policy)
-    faults = [f for p in refused.problems if (f := rejection.fault_of(p))]
-    purchase = change(purchase, wanted_changes={})
-    if not faults:
-        waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
-        return Decision(
-            *(waiting, "change.refused", "PLATFORM §4.3"), evidence=seen, alert="change_refused"
-        )
-    fields = [{"path": fault.path, "problem": fault.problem} for fault in faults]
-    held, commands = hold(
-        *(purchase, Reason.CORRECTION_REQUIRED, moment, policy),
-        message="checkout.correct",
-        next_action={"action": "correct_checkout", "fields": fields},
-    )
-    held = change(held, awaiting=None)
-    return Decision(held, "change.refused", "PLATFORM §4.3", commands, evidence=seen)
-
-
-def _source_refused(
-    purchase: Purchase, seen: JsonObject, moment: Moment, policy: Policy
-) -> Decision:
-    link = purchase.current
-    action = {
-        "action": "collect_payment",
-        "checkoutId": link.checkout_id,
-        "sessionId": link.session_id,
-    }
-    held, commands = hold(
-        *(purchase, Reason.PAYMENT_REQUIRED, moment, policy),
-        message="payment.choose_another",
-        next_action=action,
-    )
-    held = change(held, awaiting=None, wanted_source=None)
-    return Decision(held, "change.source_refused", "PLATFORM §3.3", commands, evidence=seen)

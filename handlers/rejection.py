@@ -1,9 +1,10 @@
 """Applying a definite rejection of `POST /orders` (I3, I4, I9; PLATFORM §4.2, §4.3)."""
 
+from handlers.asks import for_corrections
 from handlers.decision import Decision, Moment
-from handlers.moves import change, check, end, enter, hold, with_condition, with_current
+from handlers.moves import change, check, end, enter, with_condition, with_current
 from handlers.policy import Policy
-from handlers.tables import Action, Remedy, path, remedy
+from handlers.tables import GOODS, Action, Remedy, path, remedy
 from schemas.commands import Permit
 from schemas.purchase import Condition, Declined, Fault, Purchase, Reason, State
 from schemas.results import PlatformProblem, Rejected
@@ -21,7 +22,7 @@ def to_operator(purchase: Purchase, rejection: Rejected) -> Decision:
     row = remedy(rejection)
     waiting = enter(purchase, State.REVIEW, Reason.CREDENTIALS, message="order.checking")
     return Decision(
-        *(change(_noted(waiting, row), awaiting=None), row.rule, row.source),
+        *(change(waiting, awaiting=None), row.rule, row.source),
         evidence=_seen(rejection),
         alert="credentials",
     )
@@ -55,7 +56,7 @@ def _dead(purchase: Purchase, permit: Permit | None, row: Remedy) -> Purchase:
     purchase = with_condition(purchase, checkout_id, Condition.DEAD)
     if permit is None or permit.source_id is None:
         return purchase
-    left = {entry.source_id: entry.again for entry in purchase.declined}
+    left = {entry.source_id: entry.again - 1 for entry in purchase.declined}
     # A source that is not saved can't be chosen again anyway: it was used up by this charge.
     allowed = min(left.get(permit.source_id, row.again), row.again if permit.reusable else 0)
     others = tuple(e for e in purchase.declined if e.source_id != permit.source_id)
@@ -85,14 +86,8 @@ def _uncorrectable_here(
     purchase: Purchase, row: Remedy, moment: Moment, policy: Policy
 ) -> Decision:
     """Only the storefront knows the right items or prices: ask; the answer opens a new one."""
-    fields = [{"path": fault.path, "problem": fault.problem} for fault in purchase.faults]
-    action = {"action": "correct_checkout", "fields": fields}
-    held, commands = hold(
-        *(purchase, Reason.CORRECTION_REQUIRED, moment, policy),
-        message=row.message,
-        next_action=action,
-    )
-    return Decision(change(held, awaiting=None), "", "", commands)
+    held, commands = for_corrections(purchase, purchase.faults, moment, policy)
+    return Decision(held, "", "", commands)
 
 
 def _with_faults(purchase: Purchase, rejection: Rejected) -> Purchase:
@@ -109,8 +104,10 @@ def _with_faults(purchase: Purchase, rejection: Rejected) -> Purchase:
 
 def fault_of(problem: PlatformProblem) -> Fault | None:
     """Where in the checkout a problem is, as a fault; `None` if it is nowhere in it."""
-    if problem.code == "order_submit_failed":
+    if problem.code == "order_submit_failed" or problem.parameter == "sourceId":
         return Fault(path=SESSION_FAULT, problem="refused")
+    if problem.code in GOODS:
+        return Fault(path="items", problem="unavailable")
     place = path(problem) or _create_only(problem.parameter)
     if place is None:
         return None

@@ -3,10 +3,13 @@
 from pydantic import ValidationError
 
 from handlers import rejection
+from handlers.asks import for_corrections
 from handlers.cloning import clone
 from handlers.decision import Decision, Moment, ignore
-from handlers.moves import again, backoff, change, end, hold, later, read, step, with_condition
+from handlers.moves import again, backoff, change, end, later, read, step, struggle, with_condition
+from handlers.paths import contains
 from handlers.policy import Policy
+from schemas.base import JsonObject
 from schemas.commands import DeleteCheckout, FindCheckout, OpenCheckout, Planned
 from schemas.facts import CommandEnded
 from schemas.platform import Checkout
@@ -35,6 +38,7 @@ def open_next(purchase: Purchase, reading: Reading) -> Decision:
         return Decision(waiting, "replacement.no_pattern", "PLATFORM §2.14", alert="no_pattern")
     token = mark(purchase)
     request = clone(purchase.create_request, reading.checkout, purchase.wanted_changes, token)
+    request.setdefault("upstreamId", purchase.upstream_id)  # by which a lost answer is looked for
     opening, commands = step(
         purchase, OpenCheckout(request=request, mark=token), key=f"{token}/open"
     )
@@ -53,19 +57,22 @@ def on_opened(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
         return _orphaned(purchase, fact)
     match fact.result:
         case Succeeded(body=body):
-            return _joined(purchase, body, fact)
+            return _joined(purchase, body, fact.command.request)
         case Unavailable(retry_after=seconds):
+            held, timers = struggle(purchase, moment, policy)
             due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
-            return Decision(purchase, "replacement.later", "PLATFORM §1.5", again(fact, due))
+            commands = (*timers, *again(fact, due))
+            return Decision(held, "replacement.later", "PLATFORM §1.5", commands)
         case Rejected() as refused:
             return _refused(purchase, refused, moment, policy)
         case _:
-            return _find(purchase, fact.command.mark)
+            return _find(purchase, fact.command.mark, fact.command.request)
 
 
-def _find(purchase: Purchase, token: str) -> Decision:
+def _find(purchase: Purchase, token: str, request: JsonObject) -> Decision:
     """Perhaps it was opened: look for our mark before opening another."""
-    command = FindCheckout(upstream_id=purchase.upstream_id, mark=token)
+    named = str(request.get("upstreamId") or purchase.upstream_id)
+    command = FindCheckout(upstream_id=named, mark=token, request=request)
     finding, commands = step(purchase, command, key=f"{token}/find")
     return Decision(finding, "replacement.look_for_mark", "DESIGN, Worker", commands)
 
@@ -77,12 +84,14 @@ def on_found(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Pol
         return ignore(purchase, "replacement.superseded", "I7")
     match fact.result:
         case Succeeded(body={"checkout": dict() as body}):
-            return _joined(purchase, body, fact)
+            return _joined(purchase, body, fact.command.request)
         case Succeeded() if fact.attempt < MOST_OPENINGS:
             # Open once more after a while: an orphan without a source costs nothing.
+            held, timers = struggle(purchase, moment, policy)
             due = later(moment, backoff(policy.retry_after, fact.attempt))
-            reading, commands = read(purchase, due)
-            return Decision(reading, "replacement.not_opened", "DESIGN, Worker", commands)
+            reading, commands = read(held, due)
+            rule = "replacement.not_opened"
+            return Decision(reading, rule, "DESIGN, Worker", (*timers, *commands))
         case Succeeded():
             waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
             rule = "replacement.given_up"
@@ -94,18 +103,18 @@ def on_found(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Pol
             return Decision(purchase, "replacement.later", "PLATFORM §1.5", again(fact, due))
 
 
-def _joined(purchase: Purchase, body: dict[str, object], fact: CommandEnded) -> Decision:
+def _joined(purchase: Purchase, body: JsonObject, request: JsonObject) -> Decision:
     """The new checkout is the chain's current one; read it and pass the gate."""
     try:
         checkout = Checkout.model_validate(body)
     except ValidationError:
-        return _find(purchase, mark(purchase))
+        return _find(purchase, mark(purchase), request)
     session = checkout.payment.session
     link = Link(checkout_id=checkout.id, session_id=session.id if session else None)
-    command = fact.command
-    request = command.request if isinstance(command, OpenCheckout) else purchase.create_request
+    # What was corrected while it was being opened is still to be done.
+    left = {k: v for k, v in purchase.wanted_changes.items() if not contains(request.get(k), v)}
     joined = change(
-        purchase, chain=(*purchase.chain, link), wanted_changes={}, create_request=request
+        purchase, chain=(*purchase.chain, link), wanted_changes=left, create_request=request
     )
     reading, commands = read(joined)
     return Decision(
@@ -119,18 +128,12 @@ def _refused(purchase: Purchase, refused: Rejected, moment: Moment, policy: Poli
     if rejection.leaves_open(refused):
         return rejection.to_operator(purchase, refused)
     seen = {"status": refused.status, "problems": [p.model_dump() for p in refused.problems]}
-    faults = [f for p in refused.problems if (f := rejection.fault_of(p))]
+    faults = tuple(f for p in refused.problems if (f := rejection.fault_of(p)))
     if not faults:
         waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
         rule = "replacement.refused"
         return Decision(waiting, rule, "PLATFORM §2.14", evidence=seen, alert="not_opened")
-    fields = [{"path": fault.path, "problem": fault.problem} for fault in faults]
-    held, commands = hold(
-        *(purchase, Reason.CORRECTION_REQUIRED, moment, policy),
-        message="checkout.correct",
-        next_action={"action": "correct_checkout", "fields": fields},
-    )
-    held = change(held, awaiting=None)
+    held, commands = for_corrections(purchase, faults, moment, policy)
     return Decision(held, "replacement.refused", "PLATFORM §2.14", commands, evidence=seen)
 
 

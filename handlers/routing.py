@@ -1,6 +1,7 @@
 """Where a platform event belongs: the identity keys that its object names (PLATFORM §6.1)."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from handlers.cloning import MARK
@@ -40,6 +41,16 @@ def route(type: str, resource: JsonObject) -> Route | Ignored:
     if type == "source.chargeable":
         return Route(_keys(session=resource.get("paymentSessionId")))
     return Ignored("unknown_type")
+
+
+def wrong_mode(live_mode: bool | None, *, live: bool) -> bool:
+    """Whether an event is of the other mode than our key (DESIGN, one account in one mode)."""
+    return live_mode is not None and live_mode is not live
+
+
+def stale(created: datetime, now: datetime, most: timedelta, *, redriven: bool) -> bool:
+    """Whether a request came too late to open anything; an operator's redrive counts as fresh."""
+    return not redriven and created < now - most
 
 
 def _order(resource: JsonObject) -> Route | Ignored:

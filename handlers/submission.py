@@ -9,7 +9,7 @@ from handlers.moves import backoff, change, check, end, enter, hold, later, step
 from handlers.policy import Policy
 from schemas.commands import Permit, Submit
 from schemas.facts import CommandEnded
-from schemas.purchase import Declined, Purchase, Reason, State, Submission
+from schemas.purchase import Purchase, Reason, State, Submission
 from schemas.results import (
     Abandoned,
     NeverSent,
@@ -24,6 +24,8 @@ def submit(
     purchase: Purchase, sight: Sight, passed: tuple[str, ...], moment: Moment, policy: Policy
 ) -> Decision:
     """The gate has passed: grant a permit and submit, within the budget of I9."""
+    if purchase.cancel_requested:
+        return cancelled(purchase, "submission.cancelled")
     number, attempt = _numbered(purchase, sight)
     if number > policy.max_submissions:
         spent = end(purchase, State.LOST, Reason.EXHAUSTED, "order.failed")
@@ -40,7 +42,6 @@ def submit(
         enter(purchase, State.SUBMITTING, message="order.checking"),
         permit=permit,
         submissions=(*purchase.submissions, entry),
-        declined=_used(purchase.declined, permit.source_id),
         repeats=purchase.repeats + (purchase.unsettled_since is not None),
     )
     key = f"{purchase.id}/{number}/submit/{attempt}"
@@ -80,16 +81,6 @@ def _permit(
     )
 
 
-def _used(declined: tuple[Declined, ...], source_id: str | None) -> tuple[Declined, ...]:
-    """One more use of a source that was declined before."""
-    return tuple(
-        entry.model_copy(update={"again": entry.again - 1})
-        if entry.source_id == source_id
-        else entry
-        for entry in declined
-    )
-
-
 def on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
     """A submission has a result. Late answers count as much as those in time (I7)."""
     assert isinstance(fact.command, Submit)
@@ -102,7 +93,7 @@ def on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Pol
         case Succeeded():
             return _placed(purchase, result, permit, moment, policy)
         case OutcomeUnknown() | Abandoned() if not awaited:
-            return ignore(purchase, "submission.unknown_before", "I7", **_seen(result))
+            return _still_unknown(purchase, permit, moment, _seen(result))
         case OutcomeUnknown() | Abandoned():
             sent_by = result.sent_by if isinstance(result, Abandoned) else moment.at
             return unknown.begin(purchase, sent_by, moment, evidence=_seen(result))
@@ -209,12 +200,33 @@ def _rejected(
     """A definite no. After an unknown outcome it still needs the proof that no order exists."""
     if awaited and rejection.leaves_open(result):
         return rejection.to_operator(purchase, result)
-    if not awaited and purchase.state not in (State.UNKNOWN, State.SUBMITTING):
+    if not awaited and _has_moved_on(purchase, permit):
         return ignore(purchase, "submission.late_rejection", "I7", **_seen(result))
+    if not awaited and purchase.state is State.SUBMITTING:
+        # Another attempt is under way; its own answer decides when this verdict is weighed.
+        noted = change(purchase, verdict=purchase.verdict or result)
+        return Decision(noted, "submission.late_verdict", "I6", evidence=_seen(result))
     if purchase.unsettled_since:
         proving = change(purchase, verdict=purchase.verdict or result)
         return unknown.look(proving, "submission.rejected_after_unknown", moment)
     return rejection.apply(purchase, result, permit, moment, policy)
+
+
+def _has_moved_on(purchase: Purchase, permit: Permit) -> bool:
+    """Whether a late answer is about a checkout or a submission that matters no more."""
+    current = permit.checkout_id == purchase.current.checkout_id
+    return not current or purchase.state not in (State.UNKNOWN, State.SUBMITTING)
+
+
+def _still_unknown(
+    purchase: Purchase, permit: Permit, moment: Moment, seen: dict[str, object]
+) -> Decision:
+    """Silence about an attempt that was given up before: settling counts from now (I6)."""
+    since = purchase.unsettled_since
+    if since is None or _has_moved_on(purchase, permit):
+        return ignore(purchase, "submission.unknown_before", "I7", **seen)
+    noted = change(purchase, unsettled_since=max(since, moment.at))
+    return Decision(noted, "submission.unknown_still", "I6", evidence=seen)
 
 
 def cancelled(purchase: Purchase, rule: str) -> Decision:

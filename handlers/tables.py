@@ -96,10 +96,11 @@ OTHER_DECLINES = (
 )
 MERCHANTS = ("invalid_amount", "invalid_merchant")
 UNUSABLE = ("source_not_chargeable", "source_expired", "source_status_invalid_for_session")
+GOODS = ("out_of_inventory", "sku_inactive")  # the storefront must change the items
 DATA = (
     *("create-order-failed", "additional_information_required", "invalid_parameter"),
     *("missing_parameter", "source_in_use", "tax_identifier_in_use", "not_found"),
-    *("out_of_inventory", "sku_inactive"),
+    *GOODS,
 )
 
 CONFLICTS: dict[str, Remedy] = {
@@ -149,7 +150,7 @@ def remedy(rejection: Rejected) -> Remedy:
 
 
 def _repair(problem: PlatformProblem) -> Remedy:
-    if problem.code == "order_submit_failed":
+    if problem.code == "order_submit_failed" or problem.parameter == "sourceId":
         return SESSION
     parameter = problem.parameter or ""
     if parameter.split(".")[0].split("[")[0] in CREATE_ONLY_PARAMETERS:

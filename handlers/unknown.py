@@ -65,7 +65,7 @@ def on_found(
     if (purchase.looked_at or moment.at) < settled_at:
         return _look_later(purchase, settled_at, moment, policy)
     if purchase.verdict:
-        return _proven(purchase, moment, policy)
+        return proven(purchase, moment, policy)
     return _repeat(purchase, moment, policy)
 
 
@@ -87,8 +87,8 @@ def _look_later(
     return Decision(waiting, "unknown.not_settled", "PLATFORM §4.4", commands, evidence=seen)
 
 
-def _proven(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
-    """A definite rejection and no order after settling: the rejection holds."""
+def proven(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
+    """A definite rejection, and proof or a person's word that no order exists: it holds."""
     verdict, permit = purchase.verdict, purchase.permit
     assert verdict is not None
     settled = change(purchase, verdict=None, unsettled_since=None, repeats=0)
@@ -103,8 +103,12 @@ def _repeat(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
     if purchase.cancel_requested:
         lost = end(purchase, State.LOST, Reason.CANCELLED, "order.cancelled")
         return Decision(lost, "unknown.cancelled", "DESIGN, cancel")
+    if purchase.submits == "merchant":
+        return wait(purchase, "unknown.merchant_submits", moment, policy)
     if purchase.repeats >= policy.max_repeats:
-        return wait(purchase, "unknown.given_up", moment, policy, alert="unknown_given_up")
+        alert = "unknown_given_up" if purchase.repeats == policy.max_repeats else None
+        told = change(purchase, repeats=policy.max_repeats + 1)
+        return wait(told, "unknown.given_up", moment, policy, alert=alert)
     if moment.now > purchase.confirmed_at + policy.consent_window:
         return wait(purchase, "unknown.consent_expired", moment, policy)  # I12: looked up only
     reading, commands = read(purchase)

@@ -71,11 +71,15 @@ class OpenCheckout(Strict):
 
 
 class FindCheckout(Strict):
-    """GET the checkouts of this upstream id and pick the one that carries our mark."""
+    """GET the checkouts of this upstream id and pick the one that carries our mark.
+
+    `request` is what it was opened with.
+    """
 
     kind: Literal["find_checkout"] = "find_checkout"
     upstream_id: str
     mark: str
+    request: JsonObject
 
 
 class UpdateCheckout(Strict):

@@ -40,10 +40,14 @@ class PlatformEvent(Strict):
 
 
 class PurchaseRequested(Strict):
-    """The storefront handed us a checkout, or confirmed it again."""
+    """The storefront handed us a checkout, or confirmed it again.
+
+    `confirmed_at` is when the shopper did so, if that was before we heard of it.
+    """
 
     kind: Literal["purchase_requested"] = "purchase_requested"
     request: PurchaseRequest
+    confirmed_at: datetime | None = None
 
 
 class SourceChosen(Strict):

@@ -8,7 +8,7 @@ from pydantic import Field
 from schemas.base import JsonObject, Strict
 from schemas.commands import Permit
 from schemas.money import Money
-from schemas.requests import Submits
+from schemas.requests import PurchaseRequest, Submits
 from schemas.results import PlatformProblem, Rejected
 
 SCHEMA_NUMBER = 1
@@ -195,7 +195,8 @@ class Purchase(Strict):
     which a submission without an answer can have been sent, `looked_at` when the newest look-up
     for its order was planned, `verdict` a definite rejection that
     waits for the proof that no order exists (I6). `notice` is what the shopper should read about
-    the last payment when asked for another.
+    the last payment when asked for another. `waiting_request` brought a new checkout while a
+    submission was under way; it joins the chain if the purchase is held again.
     """
 
     schema_number: int = SCHEMA_NUMBER
@@ -224,6 +225,7 @@ class Purchase(Strict):
     order: OrderRecord | None = None
     orders: tuple[OrderRecord, ...] = ()
     cancel_requested: bool = False
+    waiting_request: PurchaseRequest | None = None
     message: str | None = None
     notice: str | None = None
     next_action: JsonObject | None = None

@@ -58,9 +58,13 @@ def admit(
 
 
 def place(connection: Connection, request: PurchaseRequest, now: datetime) -> Admitted | Refused:
-    """Find or begin the purchase and claim its keys, without a fact."""
+    """Find or begin the purchase and claim its keys, without a fact.
+
+    `now` is when the shopper confirmed.
+    """
     owner = _owner(connection, "checkout", request.checkout_id)
-    namesake = _owner(connection, "upstream", request.upstream_id) if request.upstream_id else None
+    named = chain.upstream_id(request)
+    namesake = _owner(connection, "upstream", named) if named else None
     match chain.admit(request, owner, namesake):
         case chain.Conflict(detail=detail, purchases=involved):
             return Refused(detail, involved)
@@ -87,7 +91,7 @@ def _begun(request: PurchaseRequest, now: datetime) -> Purchase:
     id = purchases.new_id(now)
     return Purchase(
         id=id,
-        upstream_id=request.upstream_id or id,
+        upstream_id=chain.upstream_id(request) or id,
         submits=request.submits,
         chain=(Link(checkout_id=request.checkout_id),),
         create_request=request.create_request,

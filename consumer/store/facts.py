@@ -39,7 +39,7 @@ def _from_event(entry: Entry) -> Fact:
         return PlatformEvent(
             event_id=event.id, type=event.type, object=event.data.object, created=event.created_time
         )
-    return PurchaseRequested(request=requested(event))
+    return PurchaseRequested(request=requested(event), confirmed_at=event.created_time)
 
 
 def requested(event: Envelope) -> PurchaseRequest:

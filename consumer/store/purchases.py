@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 from consumer.store import inbox
 from consumer.store.inbox import Key
 from consumer.store.tables import keys, purchases
-from schemas.purchase import Purchase
+from schemas.purchase import Purchase, State
 
 
 class Moved(Exception):
@@ -90,7 +90,9 @@ def claim(connection: Connection, purchase: Purchase) -> list[tuple[Key, str]]:
         if key in held:
             continue
         owner = owner_of(connection, key)
-        if owner is None:
+        if owner and _is_lost(connection, owner) and key[0] == "upstream":
+            hand_over(connection, key, purchase.id)  # a lost purchase's id goes to its successor
+        elif owner is None:
             connection.execute(
                 insert(keys).values(kind=key[0], value=key[1], purchase_id=purchase.id)
             )
@@ -98,6 +100,11 @@ def claim(connection: Connection, purchase: Purchase) -> list[tuple[Key, str]]:
         else:
             taken.append((key, owner))
     return taken
+
+
+def _is_lost(connection: Connection, purchase_id: str) -> bool:
+    state = connection.scalar(select(purchases.c.state).where(purchases.c.id == purchase_id))
+    return bool(state == State.LOST.value)
 
 
 def hand_over(connection: Connection, key: Key, purchase_id: str) -> None:

@@ -14,7 +14,6 @@ from consumer.store.leases import Lease
 from handlers import fence
 from handlers.decision import Decision
 from handlers.presentation import outcome
-from schemas.commands import Submit
 from schemas.facts import KeyTaken, Origin
 from schemas.purchase import Purchase
 from schemas.results import NeverSent, Result
@@ -134,12 +133,10 @@ def begin(
 
 
 def _void(connection: Connection, task: Task, lease: Lease, now: datetime) -> bool:
-    """Whether the right to send it has passed; news void a submission too."""
+    """Whether the right to send it has passed."""
     purchase = purchases.load(connection, task.purchase_id)
-    if fence.void(purchase, task.key, task.command, lease.epoch, now):
-        return True
-    submits = isinstance(task.command, Submit)
-    return submits and bool(inbox.undecided(connection, task.purchase_id, limit=1))
+    news = bool(inbox.undecided(connection, task.purchase_id, limit=1))
+    return fence.void(purchase, task.key, task.command, lease.epoch, now, news=news)
 
 
 def end(connection: Connection, task: Task, result: Result, now: datetime) -> None:

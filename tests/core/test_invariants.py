@@ -200,8 +200,13 @@ def test_five_declines_exhaust_the_purchase() -> None:
     assert len(world.sent) == 5
 
 
-@pytest.mark.parametrize("sort", ["payment", "in_flight"])
-def test_a_shopper_who_does_not_come_back_is_lost_when_the_deadline_has_passed(sort: str) -> None:
+@pytest.mark.parametrize(
+    ("sort", "ended"),
+    [("payment", ("lost", "expired")), ("in_flight", ("review", "undecided"))],
+)
+def test_a_hold_ends_at_its_deadline_and_a_person_sees_a_session_that_never_landed(
+    sort: str, ended: tuple[str, str]
+) -> None:
     world = World(policy=Policy(hold_deadline=timedelta(hours=2)))
     id = world.open()
     if sort == "in_flight":
@@ -210,7 +215,7 @@ def test_a_shopper_who_does_not_come_back_is_lost_when_the_deadline_has_passed(s
     world.run()
     assert world.purchase.reason in SHOPPER_HELD
     world.live(timedelta(hours=3).total_seconds())
-    assert (world.purchase.state, world.purchase.reason) == ("lost", "expired")
+    assert (world.purchase.state, world.purchase.reason) == ended
 
 
 def test_the_total_of_the_first_reading_counts_as_confirmed_whatever_comes_between() -> None:
