@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from .catalogue import CALLS, Call, Handler, no_such_path
+from .call import Call, Handler
+from .catalogue import CALLS, no_such_path
 from .clock import fine_stamp
 from .errors import Refusal, envelope
 from .faults import Action
