@@ -44,7 +44,7 @@ def guarded(run: Callable[[], object]) -> int:
         return REFUSED
     except KeyboardInterrupt:
         return 130
-    except Exception as error:
+    except Exception as error:  # the last line: a command ends with one line, not a traceback
         if os.environ.get(f"{PREFIX}LOG_LEVEL", "").lower() == "debug":
             raise
         told = describe(error)

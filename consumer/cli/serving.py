@@ -28,7 +28,7 @@ def serve(*, as_json: bool) -> None:
             runner.run(run_service(settings))
     except (DatabaseInUse, SchemaUnknown, StoreUnavailable):
         raise  # said in one line by whoever runs the command
-    except Exception as error:
+    except Exception as error:  # any part may fail in any way; the log is to say so, masked
         structlog.get_logger().critical("the service stopped: a part of it failed", exc_info=error)
         raise typer.Exit(REFUSED) from error
 
