@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from handlers.calls import Call, refusal
 from handlers.chain import Continue, Join, admit
@@ -38,6 +38,7 @@ from schemas.facts import (
     CheckoutCorrected,
     CommandEnded,
     Fact,
+    OperatorDecided,
     PlatformEvent,
     PurchaseRequested,
     SourceChosen,
@@ -46,7 +47,13 @@ from schemas.facts import (
 )
 from schemas.money import Money
 from schemas.purchase import REASONS, SHOPPER_HELD, Link, Purchase, Reason, State
-from schemas.requests import ConfirmationRequest, PurchaseRequest, SourceRequest
+from schemas.requests import (
+    ConfirmationRequest,
+    CorrectionsRequest,
+    DecisionRequest,
+    PurchaseRequest,
+    SourceRequest,
+)
 from schemas.results import (
     Abandoned,
     NeverSent,
@@ -152,6 +159,8 @@ class World:
     stragglers: list[CommandEnded] = field(default_factory=list)
     later: list[tuple[datetime, Callable[[], object]]] = field(default_factory=list)
     extra_total: float = 0.0  # what the next opened checkout costs more
+    blur: JsonObject = field(default_factory=dict)  # how orders look on the wire instead
+    faults: dict[str, str | Result] = field(default_factory=dict)  # by kind, until taken away
 
     # The ledger.
     story: list[str] = field(default_factory=list)
@@ -161,7 +170,7 @@ class World:
     decisions: list[Decision] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     unsettled: dict[str, datetime] = field(default_factory=dict)  # checkout: last possible send
-    spoiled: set[str] = field(default_factory=set)  # checkouts of which we heard a 400
+    spoiled: set[str] = field(default_factory=set)  # checkouts whose session was refused
     refused: set[str] = field(default_factory=set)  # checkouts of which we heard a 409
     became: set[str] = field(default_factory=set)  # checkouts of which we heard an order
     strikes: dict[str, int] = field(default_factory=dict)  # source: declines heard
@@ -246,6 +255,30 @@ class World:
                 return True
         return False
 
+    def correct(self, fields: JsonObject) -> bool:
+        """The shopper corrected these fields of the checkout."""
+        return self.call(CheckoutCorrected(request=CorrectionsRequest(checkout=fields)))
+
+    def decided(
+        self,
+        decision: Literal["adopt_order", "no_order", "resume", "stop"],
+        order_id: str | None = None,
+    ) -> bool:
+        """A person decides, if the API would take it. `no_order` from a person is proof (I6)."""
+        request = DecisionRequest(decision=decision, order_id=order_id, note="Looked at it.")
+        fact = OperatorDecided(request=request)
+        if refusal(self.purchase, fact) is not None:
+            return False
+        if decision == "no_order":
+            self.unsettled.clear()
+        self.tell(fact)
+        return True
+
+    def planned(self, kind: str) -> list[Any]:
+        """All commands of a kind that were ever planned, in order."""
+        commands = (p.command for decision in self.decisions for p in decision.commands)
+        return [command for command in commands if command.kind == kind]
+
     def _plan(self, planned: Planned) -> None:
         slot = self.slots.get(planned.key)
         if slot is None or slot.status == "ended":
@@ -283,7 +316,32 @@ class World:
         self.finish(slot, fault)
         return True
 
+    def until(self, kind: str, seconds: float = 900) -> Slot:
+        """Live without faults until a command of this kind is due, and leave it unsent."""
+        end = self.now + timedelta(seconds=seconds)
+        for _ in range(300):
+            slot = self.due()
+            if slot is not None and slot.command.kind == kind:
+                return slot
+            if slot is not None:
+                self.finish(slot)
+                continue
+            upcoming = self.next_due()
+            if upcoming is None or upcoming > end:
+                break
+            self.advance((upcoming - self.now).total_seconds())
+        raise AssertionError("\n".join([f"no {kind} comes", *self.story]))
+
     def finish(self, slot: Slot, fault: str | Result | None = None) -> None:
+        """Run a command, and decide its result: `send`, then `answer`."""
+        if isinstance(slot.command, Wake):
+            slot.status = "ended"
+            name, number = slot.command.name, slot.command.hold
+            self.tell(TimerFired(key=slot.key, name=name, hold=number))
+            return
+        self.answer(slot, self.send(slot, fault))
+
+    def send(self, slot: Slot, fault: str | Result | None = None) -> Result:
         """Run a command with a fault of the wire, or with an answer that is not the platform's.
 
         `busy`: not processed. `lost`: not processed, no answer. `cut`: processed, no answer.
@@ -291,52 +349,48 @@ class World:
         comes any time later. `died`: abandoned, processed late or not at all.
         """
         command = slot.command
-        if isinstance(command, Wake):
-            slot.status = "ended"
-            self.tell(TimerFired(key=slot.key, name=command.name, hold=command.hold))
-            return
         if void(self.purchase, slot.key, command, self.epoch, self.now):
-            self._answer(slot, NeverSent())
-            return
+            return NeverSent()
         self._check_command(command)
+        fault = fault or self.faults.get(command.kind)
         reading = command.kind.startswith(("read", "find"))
         if isinstance(fault, str) and fault != "busy" and reading:
             fault = "busy"  # a reading is never unknown
         match fault:
             case None:
-                result = self._process(command)
+                return self._process(command)
             case "busy":
-                result = Unavailable(status=429, retry_after=3)
+                return Unavailable(status=429, retry_after=3)
             case "lost":
-                result = OutcomeUnknown(status=502)
+                return OutcomeUnknown(status=502)
             case "cut":
                 self._process(command)
-                result = OutcomeUnknown()
+                return OutcomeUnknown()
             case "late":
                 wait = self.policy.settle.total_seconds() * 0.8
                 self._postpone(wait, lambda: self._process(command))
-                result = OutcomeUnknown(status=504)
+                return OutcomeUnknown(status=504)
             case "stalled":
                 answer = self._process(command)
                 fact = CommandEnded(
                     key=slot.key, attempt=slot.attempt, command=command, result=answer
                 )
                 self.stragglers.append(fact)
-                result = Abandoned(sent_by=self.now)
                 self.epoch += 1
+                return Abandoned(sent_by=self.now)
             case "died":
-                result = Abandoned(sent_by=self.now)
                 self.epoch += 1
+                return Abandoned(sent_by=self.now)
             case str():
                 raise ValueError(fault)
             case _:
-                result = fault
-        self._answer(slot, result)
+                return fault
 
     def _postpone(self, seconds: float, act: Callable[[], object]) -> None:
         self.later.append((self.now + timedelta(seconds=seconds), act))
 
-    def _answer(self, slot: Slot, result: Result) -> None:
+    def answer(self, slot: Slot, result: Result) -> None:
+        """The result of a command that was sent reaches us."""
         slot.status = "ended"
         fact = CommandEnded(key=slot.key, attempt=slot.attempt, command=slot.command, result=result)
         self.tell(fact)
@@ -468,7 +522,7 @@ class World:
                 order = self.orders.get(command.order_id)
                 if order is None:
                     return rejected(404, "not_found", "id")
-                return Succeeded(status=200, body=copy.deepcopy(order))
+                return Succeeded(status=200, body=self._shown(order))
             case Submit():
                 return self.place(command.permit.checkout_id)
             case OpenCheckout():
@@ -514,11 +568,15 @@ class World:
 
     def _listed(self, checkout_ids: tuple[str, ...], upstream_id: str) -> list[JsonObject]:
         return [
-            copy.deepcopy(order)
+            self._shown(order)
             for order in self.orders.values()
             if self.listed_at[order["id"]] <= self.now
             and (order["checkoutId"] in checkout_ids or order.get("upstreamId") == upstream_id)
         ]
+
+    def _shown(self, order: JsonObject) -> JsonObject:
+        """An order as the wire carries it."""
+        return copy.deepcopy(order) | copy.deepcopy(self.blur)
 
     def place(self, checkout_id: str, lag: float = 0.0) -> Result:
         """POST /orders (PLATFORM §4). `lag`: seconds until lists show the order."""
@@ -568,9 +626,9 @@ class World:
             },
             "liveMode": False,
         }
-        self.post(f"order.{_event_of(state)}", self.orders[id])
+        self.post(f"order.{_event_of(state)}", self._shown(self.orders[id]))
         self._check_one_order()
-        return Succeeded(status=201, body=copy.deepcopy(self.orders[id]))
+        return Succeeded(status=201, body=self._shown(self.orders[id]))
 
     def move(self, order_id: str, state: str, session: str | None = None) -> None:
         """An order changes at the platform, with its event."""
@@ -580,7 +638,7 @@ class World:
             order["fraudState"] = "blocked"
         if session:
             order["payment"]["session"]["state"] = session
-        self.post(f"order.{_event_of(state)}", order)
+        self.post(f"order.{_event_of(state)}", self._shown(order))
         self._check_one_order()
 
     def _cancel(self, order_id: str) -> Result:
@@ -628,7 +686,8 @@ class World:
             total = fact.request.confirmed_total
             if self.began or total:
                 self._agree(total)
-            self.began, self.present = True, self.now
+            told = min(fact.confirmed_at or self.now, self.now)
+            self.began, self.present = True, max(self.present, told)
         elif isinstance(fact, SourceChosen | CheckoutCorrected):
             self._agree(fact.request.confirmed_total)
             self.present = self.now
@@ -659,7 +718,7 @@ class World:
                 s.at for s in self.sent if s.checkout_id == command.permit.checkout_id
             )
         if isinstance(command, Submit) and isinstance(result, Rejected):
-            if result.status == 400:
+            if any(problem.code == "order_submit_failed" for problem in result.problems):
                 self.spoiled.add(command.permit.checkout_id)
             if result.status == 409:
                 self.refused.add(command.permit.checkout_id)
@@ -767,7 +826,8 @@ class World:
 
     def _check_direction(self, before: Purchase, after: Purchase, fact: Fact) -> None:
         if before.state is State.ACCEPTED:
-            fine = after.state is State.ACCEPTED or after.reason is Reason.DUPLICATE_ORDER
+            person = (Reason.DUPLICATE_ORDER, Reason.MERGE)
+            fine = after.state is State.ACCEPTED or after.reason in person
             self.claim(fine, "accepted was left")
         if before.state is State.LOST and after.state is not State.LOST:
             told = after.order is not None or after.reason is Reason.DUPLICATE_ORDER
