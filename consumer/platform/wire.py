@@ -16,6 +16,7 @@ from datetime import datetime
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
 from httpx_aiohttp import AiohttpTransport
 
 from consumer.platform.answers import Reply
@@ -111,6 +112,15 @@ def visible(text: str) -> str:
     return "".join(char for char in text[:512] if " " <= char <= "~").strip()[:128]
 
 
+class _Response(aiohttp.ClientResponse):
+    """With a status line that httpx can take: what it can't would leave the connection open."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        await super().start(connection)
+        self.reason = visible(self.reason or "")
+        return self
+
+
 def _session(tls: ssl.SSLContext, connections: int) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
@@ -120,6 +130,7 @@ def _session(tls: ssl.SSLContext, connections: int) -> aiohttp.ClientSession:
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_trace()],
+        response_class=_Response,
     )
     # aiohttp repeats a DELETE on a fresh connection when a kept one breaks; here only we repeat.
     # There is no public switch; a test holds this one to its effect.
