@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import reduce
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select, update
 
 from consumer.store import inbox
@@ -17,15 +18,26 @@ class Moved(Exception):
     """Somebody else changed the purchase first; load it again."""
 
 
+class Unreadable(Exception):
+    """The stored document is not one that this version can read; `str()` is the purchase's id."""
+
+
 def new_id(now: datetime) -> str:
     """A purchase id; later ids sort higher."""
     return f"pur_{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
 
 
 def load(connection: Connection, purchase_id: str) -> Purchase | None:
-    """The purchase, or `None`."""
+    """The purchase, or `None`. Raises `Unreadable`."""
     document = connection.scalar(select(purchases.c.document).where(purchases.c.id == purchase_id))
-    return Purchase.model_validate_json(document) if document else None
+    return _read(purchase_id, document) if document else None
+
+
+def _read(purchase_id: str, document: str) -> Purchase:
+    try:
+        return Purchase.model_validate_json(document)
+    except ValidationError as error:
+        raise Unreadable(purchase_id) from error
 
 
 def exists(connection: Connection, purchase_id: str) -> bool:

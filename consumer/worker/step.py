@@ -29,6 +29,10 @@ class Watch(Protocol):
         """A fact became a dead letter."""
         ...
 
+    def alert(self, kind: str, purchase_id: str) -> None:
+        """Somebody must look."""
+        ...
+
     def performed(self, task: Task, result: Result) -> None:
         """A command has a result."""
         ...

@@ -19,7 +19,7 @@ from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.facts import Undecidable, decoded
 from consumer.store.inbox import Entry
 from consumer.store.leases import Lease, LeaseLost
-from consumer.store.purchases import Moved
+from consumer.store.purchases import Moved, Unreadable
 from consumer.store.work import Work
 from consumer.worker.perform import perform
 from consumer.worker.step import Step, Watch
@@ -34,6 +34,7 @@ T = TypeVar("T")
 LEASE_SLACK = 15.0  # seconds that a lease outlasts one call of the platform
 POLL = 0.5  # seconds between looks at the store when nobody signals
 STORE_PAUSE = 1.0  # seconds before a refused transaction is tried again
+STOP_PATIENCE = 5.0  # seconds of such pauses once the service is to stop
 
 
 @dataclass
@@ -52,6 +53,8 @@ class Worker:
     told: Callable[[], None] = lambda: None
     concurrency: int = 64
     _active: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _aside: set[str] = field(default_factory=set)
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def lease_seconds(self) -> float:
@@ -60,6 +63,7 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then finish the commands that are under way."""
+        self._stop = stop
         async with asyncio.TaskGroup() as group:
             while not stop.is_set():
                 for purchase_id in await self._waiting():
@@ -75,11 +79,12 @@ class Worker:
         try:
             if await self.store.read(lambda c: commands.timer_due(c, now)):
                 await self.store.write(lambda c: commands.fire_due(c, now, 200))
-            found = await self.store.read(lambda c: work.pending(c, now, room + len(self._active)))
+            busy = len(self._active) + len(self._aside)
+            found = await self.store.read(lambda c: work.pending(c, now, room + busy))
         except StoreUnavailable:
             await self.clock.sleep(STORE_PAUSE)
             return []
-        return [id for id in found if id not in self._active][:room]
+        return [id for id in found if id not in self._active and id not in self._aside][:room]
 
     def _start(self, group: asyncio.TaskGroup, purchase_id: str, stop: asyncio.Event) -> None:
         task = group.create_task(self._drain(purchase_id, stop), name=f"purchase/{purchase_id}")
@@ -103,6 +108,9 @@ class Worker:
                     return
         except (LeaseLost, Moved):
             return  # somebody else goes on with it
+        except Unreadable:
+            self._aside.add(purchase_id)  # the others must not wait for a person's repair
+            self.watch.alert("unreadable_purchase", purchase_id)
 
     def _take(self, connection: Connection, purchase_id: str) -> Work | None:
         now = self.clock.now()
@@ -187,14 +195,17 @@ class Worker:
         return work.begin(connection, task, lease, now, self._lease_end(now)) is not None
 
     async def _write(self, job: Callable[[Connection], T]) -> T:
-        """Write, again and again while the database can't take it: nothing may be lost (I7)."""
-        return await until_stored(self.store, self.clock, job)
+        """Write, again and again while the database can't take it: nothing may be lost (I7).
 
-
-async def until_stored(store: Store, clock: Clock, job: Callable[[Connection], T]) -> T:
-    """Run the job as soon as the database takes it."""
-    while True:
-        try:
-            return await store.write(job)
-        except StoreUnavailable:
-            await clock.sleep(STORE_PAUSE)
+        Once we are to stop, for a while only; then `StoreUnavailable` ends the process, and what
+        was being sent is looked up by the next one.
+        """
+        patience = STOP_PATIENCE
+        while True:
+            try:
+                return await self.store.write(job)
+            except StoreUnavailable:
+                patience -= STORE_PAUSE if self._stop.is_set() else 0.0
+                if patience <= 0:
+                    raise
+            await self.clock.sleep(STORE_PAUSE)

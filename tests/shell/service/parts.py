@@ -50,6 +50,7 @@ class Witness:
     rules: list[str] = field(default_factory=list)
     buried_reasons: list[str] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
+    alerts: list[str] = field(default_factory=list)
 
     def decided(
         self, before: Purchase, after: Purchase, entry: Entry, decision: Decision, seconds: float
@@ -58,6 +59,9 @@ class Witness:
 
     def buried(self, entry: Entry, reason: str) -> None:
         self.buried_reasons.append(reason)
+
+    def alert(self, kind: str, purchase_id: str) -> None:
+        self.alerts.append(kind)
 
     def performed(self, task: Task, result: Result) -> None:
         self.results.append(f"{task.command.kind}: {result.outcome}")

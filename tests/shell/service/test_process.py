@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.shell.service.serving import KEY, OPS, SHOP, WEBHOOK_SECRET, Service
+from tests.shell.service.serving import (
+    KEY,
+    OPS,
+    SHOP,
+    WEBHOOK_SECRET,
+    Service,
+    eventually,
+)
 from tests.shell.service.stage import DECLINED_CARD, restart, staged, until
 
 
@@ -105,15 +112,27 @@ async def test_a_file_that_is_no_database_ends_the_process_with_one_line(
 
 async def test_a_task_that_fails_ends_the_process_with_one_line(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
-        held = await stage.buy(await stage.checkout())
-        with database(tmp_path) as connection:
-            connection.execute("UPDATE purchases SET document = '{}'")  # nothing can read that
-        await stage.call("POST", f"/v1/purchases/{held['id']}/cancel")
-        stage.sandbox.world.emit("checkout.updated", True, {"id": held["checkoutId"]})
+        with database(tmp_path) as connection:  # a row that no version of ours has written
+            connection.execute(
+                "INSERT INTO inbox (origin, id, transport, type, digest, at, body, status)"
+                " VALUES ('nobody', '1', 'webhook', 't', '', '2026-01-01 00:00:00', x'7b7d', 'new')"
+            )
         assert await stage.service.ended() == 1
         [line] = [x for x in stage.service.lines() if x["level"] == "critical"]
-        assert line["error_type"] == "ValidationError"
+        assert line["error_type"] == "ValueError"
         assert "Traceback" not in stage.service.log.read_text()
+
+
+async def test_a_purchase_that_can_not_be_read_stops_nobody_else(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        held = await stage.buy(await stage.checkout())
+        with database(tmp_path) as connection:
+            connection.execute("UPDATE purchases SET document = '{}'")
+        stage.sandbox.world.emit("checkout.updated", True, {"id": held["checkoutId"]})
+        await stage.reaches(await stage.buy(await stage.paid()), "accepted")
+        await eventually(
+            lambda: stage.metric("order_rescue_alerts_total", kind="unreadable_purchase")
+        )
 
 
 @contextmanager
