@@ -15,6 +15,18 @@ Instant = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     """Create all tables and their indexes."""
+    _commands()
+    _decisions()
+    _deliveries()
+    _inbox()
+    _keys()
+    _leases()
+    _outcomes()
+    _purchases()
+    _waiting()
+
+
+def _commands() -> None:
     op.create_table(
         "commands",
         sa.Column("seq", RowNumber, autoincrement=True, nullable=False),
@@ -35,6 +47,9 @@ def upgrade() -> None:
     )
     op.create_index("commands_due", "commands", ["status", "due"])
     op.create_index("commands_purchase", "commands", ["purchase_id", "status", "seq"])
+
+
+def _decisions() -> None:
     op.create_table(
         "decisions",
         sa.Column("seq", RowNumber, autoincrement=True, nullable=False),
@@ -52,6 +67,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("decisions_purchase", "decisions", ["purchase_id", "seq"])
+
+
+def _deliveries() -> None:
     op.create_table(
         "deliveries",
         sa.Column("outcome_id", sa.String(length=100), nullable=False),
@@ -66,6 +84,9 @@ def upgrade() -> None:
     )
     op.create_index("deliveries_due", "deliveries", ["status", "due"])
     op.create_index("deliveries_purchase", "deliveries", ["purchase_id", "sink", "sequence"])
+
+
+def _inbox() -> None:
     op.create_table(
         "inbox",
         sa.Column("seq", RowNumber, autoincrement=True, nullable=False),
@@ -85,6 +106,9 @@ def upgrade() -> None:
     )
     op.create_index("inbox_purchase", "inbox", ["purchase_id", "status", "seq"])
     op.create_index("inbox_status", "inbox", ["status", "seq"])
+
+
+def _keys() -> None:
     op.create_table(
         "keys",
         sa.Column("kind", sa.String(length=16), nullable=False),
@@ -93,6 +117,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "value"),
     )
     op.create_index("keys_purchase", "keys", ["purchase_id"])
+
+
+def _leases() -> None:
     op.create_table(
         "leases",
         sa.Column("name", sa.String(length=100), nullable=False),
@@ -101,6 +128,9 @@ def upgrade() -> None:
         sa.Column("until", Instant, nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+
+
+def _outcomes() -> None:
     op.create_table(
         "outcomes",
         sa.Column("id", sa.String(length=100), nullable=False),
@@ -112,6 +142,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("outcomes_purchase", "outcomes", ["purchase_id", "sequence"])
+
+
+def _purchases() -> None:
     op.create_table(
         "purchases",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -128,6 +161,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("purchases_state", "purchases", ["state", "id"])
+
+
+def _waiting() -> None:
     op.create_table(
         "waiting",
         sa.Column("kind", sa.String(length=16), nullable=False),
