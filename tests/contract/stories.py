@@ -36,7 +36,7 @@ from tests.contract.recorder import Exchange, recording
 from tests.contract.samples import FULL
 from tests.shell.sandbox.shop import CHECKOUT, PLACE
 from tests.shell.service.serving import KEY, SETTINGS
-from tests.shell.service.stage import DECLINED_CARD, Json, Stage, staged
+from tests.shell.service.stage import DECLINED_CARD, Checkout, Json, Stage, staged
 
 NOW = datetime(2024, 5, 2, 9, 0, tzinfo=UTC)
 
@@ -64,15 +64,23 @@ async def chooses_a_source(stage: Stage) -> None:
     assert done["state"] == "accepted", done
 
 
+async def with_a_declined_card(stage: Stage) -> Checkout:
+    """Everything that a checkout can hold; its subscription needs a source that can be kept."""
+    checkout = await stage.checkout(**FULL)
+    card = await stage.source(checkout.session, number=DECLINED_CARD, reusable=True)
+    await stage.attach(checkout.id, card)
+    return checkout
+
+
 async def is_declined(stage: Stage) -> None:
     """The new checkout is made from the storefront's own request."""
-    held = await stage.buy(await stage.paid(number=DECLINED_CARD, **FULL))
+    held = await stage.buy(await with_a_declined_card(stage))
     await stage.eventually(held, lambda p: len(p["checkoutIds"]) == 2)
 
 
 async def is_declined_without_a_create_request(stage: Stage) -> None:
     """The new checkout is made from what the platform shows of the old one."""
-    held = await stage.buy(await stage.paid(number=DECLINED_CARD, **FULL), create=False)
+    held = await stage.buy(await with_a_declined_card(stage), create=False)
     await stage.eventually(held, lambda p: len(p["checkoutIds"]) == 2)
 
 
@@ -170,7 +178,7 @@ async def commands(stage: Stage) -> list[PlatformCommand]:
         ReadCheckout(checkout_id=paid.id, checkout_ids=ids, upstream_id=upstream),
         FindOrders(checkout_ids=ids, upstream_id=upstream),
         OpenCheckout(request=request, mark="p/1"),
-        FindCheckout(upstream_id=upstream, mark="p/1"),
+        FindCheckout(upstream_id=upstream, mark="p/1", request={}),
         UpdateCheckout(checkout_id=bare.id, changes={"email": "b@example.test"}),
         AttachSource(checkout_id=bare.id, source_id=await stage.source(bare.session)),
         Submit(permit=permit(paid.id)),

@@ -260,7 +260,7 @@ def test_an_unforeseen_error_is_one_line(
     engine.dispose()
     ended = run("show", "pur_1")
     assert (ended.code, ended.err.count("\n")) == (1, 1)
-    assert "ValidationError" in ended.err
+    assert "Unreadable" in ended.err
     assert "hunter2" not in ended.err
 
 
