@@ -76,9 +76,14 @@ def _life(reason: Reason, policy: Policy) -> timedelta | None:
 
 
 def end(purchase: Purchase, state: State, reason: Reason | None, message: str | None) -> Purchase:
-    """Enter a state in which nothing of ours is under way any more."""
-    ended = enter(purchase, state, reason, message=message)
-    return change(ended, awaiting=None, stale=False, wanted_source=None, wanted_changes={})
+    """Enter a state in which nothing of ours is under way any more.
+
+    After a review it may go on, so what the shopper asked for is kept for then.
+    """
+    ended = change(enter(purchase, state, reason, message=message), awaiting=None, stale=False)
+    if state is State.REVIEW:
+        return ended
+    return change(ended, wanted_source=None, wanted_changes={}, waiting_request=None)
 
 
 def step(

@@ -10,12 +10,12 @@ from typing import Any, Literal, TypeVar
 
 from handlers.policy import Policy
 from schemas.base import JsonObject
+from schemas.commands import Wake
 from schemas.facts import (
     CancelRequested,
     CheckoutCorrected,
     Fact,
     KeyTaken,
-    OperatorDecided,
     PlatformEvent,
     PurchaseRequested,
     SourceChosen,
@@ -27,7 +27,6 @@ from schemas.purchase import State
 from schemas.requests import (
     ConfirmationRequest,
     CorrectionsRequest,
-    DecisionRequest,
     PurchaseRequest,
     SourceRequest,
 )
@@ -55,6 +54,13 @@ ANSWERS = (
     rejected(409, "additional_information_required", "taxIdentifiers"),
     rejected(409, "customer_disabled"),
     rejected(409),
+)
+NULLS: tuple[JsonObject, ...] = (
+    {"payment": None},
+    {"items": None, "fraudState": None},
+    {"items": [{"id": "i1", "quantity": 1.5, "metadata": None}]},
+    {"payment": {"sources": None, "charges": None, "session": None}},
+    {"upstreamId": None, "updatedTime": None},
 )
 FAULTS = ("lost", "cut", "late", "stalled", "died", "busy")
 JUNK: tuple[Any, ...] = (
@@ -100,6 +106,7 @@ class Walk:
             card = world.pay(self.pick(BEHAVIOURS), checkout="c1", saved=self.pick((False, True)))
             world.attach("c1", card)
             self.cards.append(card)
+        world.blur = self.pick(({}, {}, {}, *NULLS))
         total = self.pick((None, Money(amount=64.86, currency="EUR")))
         world.begin(
             submits=self.pick(("service",) * 7 + ("merchant",)),
@@ -124,6 +131,8 @@ class Walk:
             self.junk,
             self.stale_call,
             self.browser,
+            *(self.in_flight,) * 2,
+            self.refused_key,
         )
         self.pick(things)()
 
@@ -135,6 +144,8 @@ class Walk:
         faults: list[str | Result] = []
         if slot.command.kind == "submit":
             faults += [*FAULTS, *ANSWERS]
+        elif slot.command.kind == "read_order":
+            faults += ["busy", rejected(401), rejected(403), rejected(404, "x")]
         elif slot.command.kind.startswith(("read", "find")):
             faults += [*("busy",) * 8, rejected(401), rejected(404, "x")]
         else:
@@ -142,11 +153,55 @@ class Walk:
             faults += [*FAULTS, *odd]
         self.world.finish(slot, self.pick(faults))
 
+    def in_flight(self) -> None:
+        """Something happens between a command and its answer."""
+        world = self.world
+        slot = world.due()
+        if slot is None or isinstance(slot.command, Wake):
+            return
+        answer = world.send(slot, self.pick((None, None, None, "cut", "busy", "lost")))
+        for _ in range(self.pick((1, 1, 2))):
+            self.pick(
+                (
+                    *(self.shopper,) * 3,
+                    *(self.post_office,) * 2,
+                    *(self.stale_call, self.straggler, self.cancel, self.mend, self.browser),
+                )
+            )()
+        world.answer(slot, answer)
+
+    def refused_key(self) -> None:
+        """Our key is refused, perhaps after the shopper had cancelled; then a person looks."""
+        world = self.world
+        slot = world.due()
+        if slot is None or isinstance(slot.command, Wake):
+            return
+        if self.pick((False, True)):
+            self.cancel()
+        world.finish(slot, rejected(401))
+        for _ in range(self.pick((0, 1, 3))):
+            world.step()
+        self.operator()
+
+    def cancel(self) -> None:
+        """The shopper cancels, now and then."""
+        if self.pick((False, False, True)):
+            self.world.call(CancelRequested())
+
+    def mend(self) -> None:
+        """The shopper corrects something, while whatever is under way."""
+        updates: Sequence[JsonObject]
+        updates = ({"email": "b@example.test"}, {"shipTo": {"name": "B"}})
+        fields = self.pick((self.pick(updates), {"items": [{"skuId": "k", "quantity": 1}]}))
+        self.world.correct(fields)
+
     def shopper(self) -> None:
         """The shopper, or the storefront, does something that the API takes."""
         world, kind = (
             self.world,
-            self.pick((*("pay",) * 6, *("again", "agree", "agree", "call", "mend", "other"))),
+            self.pick(
+                (*("pay",) * 6, *("again", "reuse", "agree", "agree", "call", "mend", "other"))
+            ),
         )
         world.story.append(f"{world.now:%d %H:%M:%S} the shopper: {kind}")
         match kind:
@@ -161,11 +216,9 @@ class Walk:
             case "call":
                 world.request(checkout_id=world.purchase.current.checkout_id)
             case "mend":
-                updates: Sequence[JsonObject]
-                updates = ({"email": "b@example.test"}, {"shipTo": {"name": "B"}})
-                fields = self.pick(updates)
-                fields = self.pick((fields, {"items": [{"skuId": "k", "quantity": 1}]}))
-                world.call(CheckoutCorrected(request=CorrectionsRequest(checkout=fields)))
+                self.mend()
+            case "reuse" if world.purchase.declined:
+                world.choose(world.purchase.declined[-1].source_id)
             case "other":
                 if self.pick((False,) * 4 + (True,)):
                     world.call(CancelRequested())
@@ -269,11 +322,8 @@ class Walk:
         if decision in ("no_order", "resume", "stop") and (ours or waiting):
             return
         order_id = ours[0] if ours and decision == "adopt_order" else None
-        if decision == "adopt_order" and order_id is None:
-            return
-        request = DecisionRequest(decision=decision, order_id=order_id, note="Looked at it.")
-        if world.call(OperatorDecided(request=request)) and decision == "no_order":
-            world.unsettled.clear()  # a person is proof (I6)
+        if decision != "adopt_order" or order_id:
+            world.decided(decision, order_id)
 
     def browser(self) -> None:
         """The storefront's page changes the checkout behind our back."""

@@ -16,6 +16,7 @@ from handlers.chain import Continue, Join, admit
 from handlers.decide import decide
 from handlers.decision import Decision, Moment
 from handlers.fence import void
+from handlers.paths import contains, merged
 from handlers.policy import Policy
 from handlers.presentation import outcome, view
 from schemas.base import JsonObject
@@ -35,6 +36,7 @@ from schemas.commands import (
     Wake,
 )
 from schemas.facts import (
+    CancelRequested,
     CheckoutCorrected,
     CommandEnded,
     Fact,
@@ -178,6 +180,8 @@ class World:
     readings: dict[str, tuple[datetime, JsonObject, tuple[str, ...]]] = field(default_factory=dict)
     looked: tuple[datetime, tuple[str, ...], bool] | None = None
     agreed: Money | None = None
+    asked: JsonObject = field(default_factory=dict)  # corrections that we took and nobody refused
+    cancelled: bool = False
     present: datetime = START
     began: bool = False
     serial: int = 0
@@ -679,14 +683,20 @@ class World:
 
     def _hear(self, fact: Fact) -> None:
         """What the purchase knows from now on."""
-        if isinstance(fact, SourceChosen | CheckoutCorrected | TotalConfirmed):
-            if refusal(self.purchase, fact) is not None:
-                return
+        calls = SourceChosen | CheckoutCorrected | TotalConfirmed | CancelRequested
+        if isinstance(fact, calls) and refusal(self.purchase, fact) is not None:
+            return
+        if isinstance(fact, CancelRequested):
+            self.cancelled = True
+        if isinstance(fact, CheckoutCorrected):
+            self.asked = merged(self.asked, fact.request.checkout)
         if isinstance(fact, PurchaseRequested):
             total = fact.request.confirmed_total
             if self.began or total:
                 self._agree(total)
             told = min(fact.confirmed_at or self.now, self.now)
+            if fact.request.checkout_id not in self.purchase.checkout_ids:
+                self.asked = {}  # the storefront's own checkout has what it has
             self.began, self.present = True, max(self.present, told)
         elif isinstance(fact, SourceChosen | CheckoutCorrected):
             self._agree(fact.request.confirmed_total)
@@ -706,6 +716,8 @@ class World:
 
     def _hear_result(self, command: Command, result: Result) -> None:
         orders: list[JsonObject] = []
+        if isinstance(command, UpdateCheckout | OpenCheckout) and isinstance(result, Rejected):
+            self.asked = {}
         if isinstance(result, Succeeded):
             found = result.body.get("orders", ())
             orders = [o for o in found if isinstance(o, dict)] if found else []
@@ -727,8 +739,9 @@ class World:
     def _strike(self, source_id: str | None, codes: set[str | None]) -> None:
         if source_id is None:
             return
+        # Nothing was charged: the data was wrong, or the shopper must authenticate (§4.2).
         data = {"create-order-failed", "additional_information_required", "source_in_use"}
-        if codes & data:
+        if codes & (data | {"additional_payment_action_required"}):
             return
         self.strikes[source_id] = self.strikes.get(source_id, 0) + 1
         saved = self.sources.get(source_id, {}).get("reusable")
@@ -795,6 +808,8 @@ class World:
             not (set(self.unsettled) - self.refused - {id}),
             "I6: another checkout after an unknown outcome",
         )
+        self.claim(not self.cancelled, "submitted after the shopper had cancelled")
+        self._check_corrections(checkout)
         total = Money(amount=checkout["totalAmount"], currency=checkout["currency"])
         agreed = self.agreed
         self.claim(agreed is not None and agreed.same_as(total), f"I11: {total} for {agreed}")
@@ -807,6 +822,13 @@ class World:
         numbers = {s.number for s in self.sent} | {permit.number}
         self.claim(len(numbers) <= self.policy.max_submissions, "I9: too many submissions")
         self.sent.append(Sent(self.now, id, source_id, permit.number))
+
+    def _check_corrections(self, checkout: JsonObject) -> None:
+        plain = {name: value for name, value in self.asked.items() if name != "items"}
+        skus = [item.get("skuId") for item in checkout["items"] or ()]
+        asked = [item.get("skuId") for item in self.asked.get("items", ())]
+        kept = contains(checkout, plain) and (not asked or skus == asked)
+        self.claim(kept, f"a correction was lost: {self.asked}")
 
     def _check_decision(
         self, before: Purchase, after: Purchase, decision: Decision, fact: Fact
