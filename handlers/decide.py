@@ -2,7 +2,7 @@
 
 from typing import Any, assert_never
 
-from handlers import calls, changes, orders, reading, replacement, submission, unknown
+from handlers import calls, changes, order_events, reading, replacement, submission, unknown
 from handlers.cloning import MARK
 from handlers.decision import Decision, Moment, ignore
 from handlers.moves import change, end, read
@@ -67,7 +67,7 @@ def decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> De
 def _on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
     """Platform events only tell where to look (PLATFORM §6.2)."""
     if fact.type.startswith("order."):
-        return orders.on_event(purchase, fact)
+        return order_events.on_event(purchase, fact)
     if fact.type == "checkout.created":
         return _on_opened_elsewhere(purchase, fact.object)
     if fact.type == "checkout.updated":
@@ -107,7 +107,7 @@ def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
     if purchase.state is State.UNKNOWN:
         return unknown.look(purchase, "timer.look", moment)
     if purchase.state is State.PENDING and purchase.order:
-        return orders.look_again(purchase, purchase.order.id)
+        return order_events.look_again(purchase, purchase.order.id)
     reading, commands = read(purchase)
     return Decision(reading, f"timer.{fact.name}", "DESIGN, timers", commands)
 
@@ -139,9 +139,9 @@ def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
         case FindCheckout():
             return replacement.on_found(purchase, fact, moment, policy)
         case ReadOrder():
-            return orders.on_read(purchase, fact, moment, policy)
+            return order_events.on_read(purchase, fact, moment, policy)
         case CancelOrder():
-            return orders.on_cancelled(purchase, fact, moment, policy)
+            return order_events.on_cancelled(purchase, fact, moment, policy)
         case FindOrders() | DeleteCheckout() | Wake():
             return ignore(purchase, "result.not_awaited", "I7")
         case _:

@@ -136,7 +136,6 @@ def _noted(purchase: Purchase, sight: Sight) -> Purchase:
     return change(
         purchase,
         upstream_id=own if unnamed and own else purchase.upstream_id,
-        customer_id=sight.checkout.customer_id,
         total=sight.total,
         confirmed=purchase.confirmed or sight.total,
         faults=_standing(purchase.faults, sight),

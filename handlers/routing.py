@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from handlers.cloning import MARK
-from handlers.orders import event_order_id
+from handlers.order_events import event_order_id
 from handlers.paths import value_at
 from schemas.base import JsonObject
 

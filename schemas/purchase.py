@@ -208,7 +208,6 @@ class Purchase(Strict):
     chain: tuple[Link, ...]
     create_request: JsonObject | None = None
     subscription_id: str | None = None
-    customer_id: str | None = None
     total: Money | None = None
     confirmed: Money | None = None
     confirmed_at: datetime
