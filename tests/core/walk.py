@@ -197,12 +197,9 @@ class Walk:
 
     def shopper(self) -> None:
         """The shopper, or the storefront, does something that the API takes."""
-        world, kind = (
-            self.world,
-            self.pick(
-                (*("pay",) * 6, *("again", "reuse", "agree", "agree", "call", "mend", "other"))
-            ),
-        )
+        world = self.world
+        rest = ("again", "reuse", "agree", "agree", "call", "mend", "other")
+        kind = self.pick((*("pay",) * 6, *rest))
         world.story.append(f"{world.now:%d %H:%M:%S} the shopper: {kind}")
         match kind:
             case "pay":
