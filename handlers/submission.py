@@ -7,6 +7,7 @@ from handlers.decision import Decision, Moment, ignore
 from handlers.gate import Sight, evidence
 from handlers.moves import backoff, change, check, end, enter, hold, later, step, wake
 from handlers.policy import Policy
+from handlers.tables import Action, remedy
 from schemas.commands import Permit, Submit
 from schemas.facts import CommandEnded
 from schemas.purchase import Purchase, Reason, State, Submission
@@ -200,14 +201,14 @@ def _rejected(
     """A definite no. After an unknown outcome it still needs the proof that no order exists."""
     if awaited and rejection.leaves_open(result):
         return rejection.to_operator(purchase, result)
-    if not awaited and _has_moved_on(purchase, permit):
+    if not awaited and (_has_moved_on(purchase, permit) or rejection.leaves_open(result)):
         return ignore(purchase, "submission.late_rejection", "I7", **_seen(result))
     if not awaited and purchase.state is State.SUBMITTING:
         # Another attempt is under way; its own answer decides when this verdict is weighed.
-        noted = change(purchase, verdict=purchase.verdict or result)
+        noted = change(purchase, verdict=_harder(purchase.verdict, result))
         return Decision(noted, "submission.late_verdict", "I6", evidence=_seen(result))
     if purchase.unsettled_since:
-        proving = change(purchase, verdict=purchase.verdict or result)
+        proving = change(purchase, verdict=_harder(purchase.verdict, result))
         return unknown.look(proving, "submission.rejected_after_unknown", moment)
     return rejection.apply(purchase, result, permit, moment, policy)
 
@@ -243,3 +244,10 @@ def _seen(result: Rejected | OutcomeUnknown | Abandoned) -> dict[str, object]:
         "problems": [problem.model_dump() for problem in result.problems],
         "requestId": result.request_id,
     }
+
+
+def _harder(known: Rejected | None, result: Rejected) -> Rejected:
+    """Of two answers about one checkout the final one counts, then a 409: it is dead (I3)."""
+    if known is None:
+        return result
+    return max((known, result), key=lambda v: (remedy(v).action is Action.END, v.status == 409))

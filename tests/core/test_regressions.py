@@ -299,3 +299,26 @@ def test_giving_up_on_an_unknown_outcome_is_told_once() -> None:
     assert world.purchase.state is State.UNKNOWN
     assert world.alerts == ["unknown_given_up"]
     assert len(world.sent) == 1 + world.policy.max_repeats
+
+
+@pytest.mark.parametrize(
+    "first", [rejected(401), rejected(400, "order_submit_failed"), rejected(422, "x")], ids=str
+)
+@pytest.mark.parametrize("late", [True, False])
+def test_a_409_counts_whatever_another_attempt_at_the_checkout_was_told(
+    first: Rejected, late: bool
+) -> None:
+    world = chosen("insufficient_funds", saved=True)
+    slot = world.until("submit")
+    world.finish(slot, "stalled")
+    straggler = world.stragglers.pop().model_copy(update={"result": first})
+    slot = world.until("submit")
+    answer = world.send(slot)
+    if not late:
+        world.tell(straggler)
+    world.answer(slot, answer)
+    if late:
+        world.tell(straggler)
+    world.live(HOUR)
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+    assert world.purchase.chain[0].condition is Condition.DEAD
