@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from handlers.paths import merged, nested, value_at
+from handlers.paths import contains, merged, nested, value_at
 from schemas.base import JsonObject
 from schemas.platform import Customer
 from schemas.purchase import Fault
@@ -38,9 +38,14 @@ OWNER = [f"owner.address.{name}" for name in ADDRESS]
 
 def physical(checkout: Mapping[str, Any]) -> bool:
     """Whether goods are shipped. Only a sign: the SKU itself is not shown (PLATFORM §4.5)."""
-    items = checkout.get("items") or ()
     shipped = checkout.get("shippingChoice") or checkout.get("shipFrom")
-    return bool(shipped or any(value_at(item, "shipFrom") for item in items))
+    return bool(shipped or any(value_at(item, "shipFrom") for item in _items(checkout)))
+
+
+def _items(checkout: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    items = checkout.get("items")
+    listed = items if isinstance(items, list | tuple) else ()
+    return [item for item in listed if isinstance(item, Mapping)]
 
 
 def faults(checkout: Mapping[str, Any], *, source_owner: bool) -> tuple[Fault, ...]:
@@ -57,15 +62,65 @@ def _faults(checkout: Mapping[str, Any], *, source_owner: bool) -> Iterator[Faul
     if physical(checkout):
         yield from _missing(checkout, ("shipTo.name",))
         yield from _missing(checkout, [f"shipTo.address.{name}" for name in ADDRESS])
-    if physical(checkout) and not _shipped_from(checkout):
-        yield Fault(path="shipFrom.address.country", problem="missing")
-    if checkout.get("shippingChoice") and value_at(checkout, "shippingChoice.amount") is None:
-        yield Fault(path="shippingChoice.amount", problem="missing")
+        yield from _shipping(checkout)
+    yield from _recurring(checkout)
     yield from _formats(checkout, "shipTo")
     if not source_owner:
         paths = ("billTo.name", *(f"billTo.address.{name}" for name in ADDRESS))
         yield from _missing(checkout, paths)
     yield from _formats(checkout, "billTo")
+
+
+def _shipping(checkout: Mapping[str, Any]) -> Iterator[Fault]:
+    """Where the goods come from and how they travel."""
+    if not _shipped_from(checkout):
+        yield Fault(path="shipFrom.address.country", problem="missing")
+    # Without one the vendor's own examples are taxed all the same; a malformed one is refused.
+    code = value_at(checkout, "shipFrom.address.postalCode")
+    american = value_at(checkout, "shipFrom.address.country") == "US"
+    if american and code and not POSTAL_CODES["US"].fullmatch(str(code)):
+        yield Fault(path="shipFrom.address.postalCode", problem="invalid")
+    if not checkout.get("shippingChoice"):
+        yield Fault(path="shippingChoice", problem="missing")
+    elif value_at(checkout, "shippingChoice.amount") is None:
+        yield Fault(path="shippingChoice.amount", problem="missing")
+
+
+def _recurring(checkout: Mapping[str, Any]) -> Iterator[Fault]:
+    """Items that are billed again. A new checkout alone can mend them: `items` is the path."""
+    infos = [(item, item["subscriptionInfo"]) for item in recurring(checkout)]
+    if any(_unbillable(item, info) for item, info in infos):
+        yield Fault(path="items", problem="subscription_invalid")
+    if len({info["planId"] for _, info in infos if info.get("planId")}) > 1:
+        yield Fault(path="items", problem="too_many_plans")
+    if _by_klarna(checkout) and any(
+        not info.get("startTime") or not info.get("endTime") for _, info in infos
+    ):
+        yield Fault(path="items", problem="subscription_times_missing")
+
+
+def recurring(checkout: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The items that are billed again."""
+    return [i for i in _items(checkout) if isinstance(i.get("subscriptionInfo"), Mapping)]
+
+
+def _unbillable(item: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
+    """It does not renew, its buyer saw no terms, or a trial costs and what costs nothing is none.
+
+    A renewal has its billing agreement instead of terms (PLATFORM §2.14).
+    """
+    agreed = info.get("terms") or info.get("billingAgreementId")
+    amount, trial = item.get("amount"), info.get("freeTrial") is True
+    priced = isinstance(amount, int | float) and not item.get("discount")
+    return info.get("autoRenewal") is not True or not agreed or (priced and trial is (amount != 0))
+
+
+def _by_klarna(checkout: Mapping[str, Any]) -> bool:
+    sources = value_at(checkout, "payment.sources")
+    listed = sources if isinstance(sources, list | tuple) else ()
+    return any(
+        str(value_at(s, "type")).startswith("klarna") for s in listed if isinstance(s, Mapping)
+    )
 
 
 def bills(owner: Mapping[str, Any] | None) -> bool:
@@ -81,9 +136,8 @@ def _missing(checkout: Mapping[str, Any], paths: tuple[str, ...] | list[str]) ->
 
 
 def _shipped_from(checkout: Mapping[str, Any]) -> bool:
-    items = checkout.get("items") or ()
     return bool(value_at(checkout, "shipFrom.address.country")) or all(
-        value_at(item, "shipFrom.address.country") for item in items
+        value_at(item, "shipFrom.address.country") for item in _items(checkout)
     )
 
 
@@ -123,22 +177,33 @@ def known_repairs(
 
     Never one that equals the refused value, and never a part of another address.
     """
+    known = (create_request or {}, _customers(wanted, checkout, customer))
     changes: JsonObject = {}
     for fault in wanted:
         if fault.path.split(".")[0] in CREATE_ONLY:
             continue
-        for candidate in (value_at(create_request or {}, fault.path), _customers(fault, customer)):
+        for candidate in (value_at(document, fault.path) for document in known):
             if candidate and candidate != value_at(checkout, fault.path):
                 changes = merged(changes, nested(fault.path, candidate))
                 break
     return changes
 
 
-def _customers(fault: Fault, customer: Customer | None) -> Any:
+def _customers(
+    wanted: tuple[Fault, ...], checkout: Mapping[str, Any], customer: Customer | None
+) -> JsonObject:
+    """The checkout as the customer's record would have it; its address only if it is the same.
+
+    It is the same if all that the checkout shows of it, the faults apart, is in the record too.
+    """
     if customer is None:
-        return None
-    if fault.path == "email":
-        return customer.email
-    if fault.path == "shipTo.name":
-        return value_at(customer.shipping or {}, "name")
-    return None
+        return {}
+    shipping = customer.shipping or {}
+    faulty = {fault.path for fault in wanted}
+    shown = value_at(checkout, "shipTo.address")
+    parts = shown.items() if isinstance(shown, Mapping) else ()
+    sound = {k: v for k, v in parts if v and f"shipTo.address.{k}" not in faulty}
+    ship_to = {"name": shipping.get("name")}
+    if contains(shipping.get("address") or {}, sound):
+        ship_to["address"] = shipping.get("address")
+    return {"email": customer.email, "shipTo": ship_to}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from handlers.asks import collect_payment, correct_checkout
-from handlers.completeness import bills, faults
+from handlers.completeness import bills, faults, recurring
 from handlers.decision import Moment
 from handlers.policy import Policy
 from schemas.base import JsonObject
@@ -144,12 +144,11 @@ def _free(purchase: Purchase, sight: Sight) -> bool:
     """Nothing to pay, nothing recurring, not tried in vain before (PLATFORM §3.4)."""
     session = sight.session
     nothing = minor_units(sight.total.amount, sight.total.currency) == 0
-    recurring = any(item.get("subscriptionInfo") for item in sight.checkout.items)
     return (
         session.state in (None, "requires_source")
         and nothing
         and not session.amount_remaining
-        and not recurring
+        and not recurring(sight.raw)
         and not any(f.startswith("order_submit_failed/") for f in purchase.current.failed)
     )
 
@@ -221,8 +220,7 @@ def source_belongs(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> H
 
 def source_saved(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
     """What is billed again needs a source that can be charged again (PLATFORM §4.5)."""
-    recurring = any(item.get("subscriptionInfo") for item in sight.checkout.items)
-    if not recurring or sight.source is None or sight.source.reusable is not False:
+    if not recurring(sight.raw) or sight.source is None or sight.source.reusable is not False:
         return None
     return _payment(sight, "gate.source_not_saved", "PLATFORM §4.5", "payment.choose_another")
 

@@ -169,7 +169,8 @@ async def main(options: Options, console: Console) -> int:
     """The exit code; the folder with logs and database is kept if anything went wrong."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job ignores SIGINT
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     folder = Path(tempfile.mkdtemp(prefix="order-rescue-demo-"))
     good = False
     try:

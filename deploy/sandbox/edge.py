@@ -30,7 +30,7 @@ from .wire import (
 from .world import VERSION, World, encoded
 
 VERSIONS = ("2020-09-30", "2021-02-23", "2021-03-23", VERSION)
-HTML = b"<html><head><title>504 Gateway Time-out</title></head><body>Sorry.</body></html>"
+HTML = b"<html><head><title>Please wait</title></head><body>Sorry.</body></html>"
 UNTOLD = frozenset({"after_commit", "cut", "late_commit", "garbage", "before_commit"})
 
 
@@ -199,12 +199,10 @@ class Edge:
         return Reply(429, body, [*headers, JSON], "too_many_requests")
 
     def _broken(self, status: int) -> Reply:
-        """Gateways answer with an envelope, with HTML or with nothing (PLATFORM §2.12)."""
+        """A gateway's envelope, or nothing (PLATFORM §2.12)."""
         self.turn += 1
-        if status < 500 or self.turn % 3 == 0:
+        if status < 500 or self.turn % 2:
             return refusal(Refusal(status, "unknown_error", "Something went wrong."))
-        if self.turn % 3 == 1:
-            return Reply(status, HTML, [(b"content-type", b"text/html")])
         return Reply(status)
 
     def _forced(self, action: Action, request: Request) -> Reply:

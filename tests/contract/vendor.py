@@ -169,6 +169,8 @@ class Document:
         self, operation: Operation, pointer: str, exchange: Exchange
     ) -> Iterator[Violation]:
         status = exchange.status
+        if status >= 400 and not exchange.answer:
+            return  # what is declared is a potential body (OpenAPI 3.0, Response Object)
         kind = exchange.answer_headers.get("content-type", "").partition(";")[0]
         if kind != JSON:
             yield operation.violation("", "not JSON", kind or "nothing", status)

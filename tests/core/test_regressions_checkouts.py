@@ -198,7 +198,8 @@ def test_a_source_owner_without_a_full_address_is_no_one_to_bill(missing: str) -
 @pytest.mark.parametrize("saved", [True, False])
 def test_what_is_billed_again_needs_a_source_that_can_be_charged_again(saved: bool) -> None:
     world = held()
-    world.checkouts["c1"]["items"][0]["subscriptionInfo"] = {"planId": "p", "autoRenewal": True}
+    info = {"planId": "p", "autoRenewal": True, "terms": "monthly"}
+    world.checkouts["c1"]["items"][0]["subscriptionInfo"] = info
     world.choose(world.pay("good", saved=saved))
     world.run()
     reached = (State.ACCEPTED, None) if saved else (State.HELD, Reason.PAYMENT_REQUIRED)
