@@ -11,12 +11,17 @@ from handlers.policy import Policy
 from schemas.commands import (
     AttachSource,
     CancelOrder,
+    CreateCredit,
     DeleteCheckout,
+    DetachSource,
     FindCheckout,
     FindOrders,
+    InspectOrder,
     OpenCheckout,
     ReadCheckout,
     ReadOrder,
+    RefreshOrder,
+    SaveSource,
     Submit,
     UpdateCheckout,
     Wake,
@@ -30,6 +35,7 @@ from schemas.facts import (
     OperatorDecided,
     PlatformEvent,
     PurchaseRequested,
+    ShopperReturned,
     SourceChosen,
     TimerFired,
     TotalConfirmed,
@@ -48,6 +54,8 @@ def decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> De
             return calls.on_corrected(purchase, fact, moment)
         case TotalConfirmed():
             return calls.on_confirmed(purchase, fact, moment)
+        case ShopperReturned():
+            return ignore(purchase, "call.not_now", "DESIGN, HTTP")
         case CancelRequested():
             return calls.on_cancel(purchase, fact)
         case OperatorDecided():
@@ -142,6 +150,10 @@ def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
             return order_events.on_read(purchase, fact, moment, policy)
         case CancelOrder():
             return order_events.on_cancelled(purchase, fact, moment, policy)
+        case InspectOrder() | RefreshOrder():
+            return ignore(purchase, "result.not_awaited", "I7")
+        case SaveSource() | CreateCredit() | DetachSource():
+            return ignore(purchase, "result.not_awaited", "I7")
         case FindOrders() | DeleteCheckout() | Wake():
             return ignore(purchase, "result.not_awaited", "I7")
         case _:

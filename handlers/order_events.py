@@ -8,7 +8,7 @@ from schemas.base import JsonObject
 from schemas.commands import CancelOrder, Planned, ReadOrder
 from schemas.facts import CommandEnded, PlatformEvent
 from schemas.platform import Order
-from schemas.purchase import ChargeState, Purchase, Reason, State
+from schemas.purchase import Purchase, Reason, State
 from schemas.results import Rejected, Succeeded, Unavailable
 
 
@@ -37,8 +37,8 @@ def _nothing_new(purchase: Purchase, fact: PlatformEvent, order_id: str) -> bool
     if known is None:
         return False
     if fact.object.get("orderId"):
-        charge = ChargeState(id=str(fact.object.get("id")), state=fact.object.get("state"))
-        return charge in known.charges
+        told_of = (str(fact.object.get("id")), fact.object.get("state"))
+        return told_of in {(charge.id, charge.state) for charge in known.charges}
     told = parsed((fact.object,))
     updated = told[0].updated_time if told else None
     return bool(

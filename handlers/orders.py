@@ -156,7 +156,11 @@ def _record(order: Order) -> OrderRecord:
         cancel_reason=order.cancel_reason,
         session_state=session.state if session else None,
         updated=order.updated_time,
-        charges=tuple(ChargeState(id=c.id, state=c.state) for c in order.payment.charges),
+        source_id=next((s.id for s in order.payment.sources if s.type != "customerCredit"), None),
+        charges=tuple(
+            ChargeState(id=c.id, state=c.state, source_id=c.source_id, failure_code=c.failure_code)
+            for c in order.payment.charges
+        ),
         items=tuple(
             ItemRef(id=item.id, quantity=item.quantity, metadata=item.metadata)
             for item in order.items

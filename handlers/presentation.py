@@ -5,6 +5,7 @@ from datetime import datetime
 from handlers.messages import text
 from handlers.tables import Action
 from schemas.outcomes import (
+    ChargeView,
     FullOrderView,
     ItemView,
     Message,
@@ -78,7 +79,7 @@ def _order(order: OrderRecord, *, shop: bool) -> OrderView:
         id=order.id,
         checkout_id=order.checkout_id,
         state=_state(order, shop=shop),
-        charges=order.charges,
+        charges=tuple(ChargeView(id=charge.id, state=charge.state) for charge in order.charges),
         items=tuple(ItemView(id=item.id, metadata=item.metadata) for item in order.items),
     )
     if shop:

@@ -32,10 +32,14 @@ class Permit(Strict):
 
 
 class ReadCheckout(Strict):
-    """GET the checkout, the orders of its whole chain, its primary source and its customer."""
+    """GET the checkout, the orders of its whole chain, its primary source and its customer.
+
+    `wanted_source` is one that is to be attached: it is read too.
+    """
 
     kind: Literal["read_checkout"] = "read_checkout"
     checkout_id: str
+    wanted_source: str | None = None
     checkout_ids: tuple[str, ...]
     upstream_id: str
 
@@ -52,6 +56,23 @@ class ReadOrder(Strict):
     """GET one order."""
 
     kind: Literal["read_order"] = "read_order"
+    order_id: str
+
+
+class InspectOrder(Strict):
+    """GET one order and each of its sources in full: is its money on its way (I5)?"""
+
+    kind: Literal["inspect_order"] = "inspect_order"
+    order_id: str
+
+
+class RefreshOrder(Strict):
+    """POST /orders/{id}/refresh: the shopper is back from the provider (PLATFORM §5.6).
+
+    Where that call is not to be had, GET (PLATFORM §8 #39). Repeating it does no harm.
+    """
+
+    kind: Literal["refresh_order"] = "refresh_order"
     order_id: str
 
 
@@ -98,6 +119,32 @@ class AttachSource(Strict):
     source_id: str
 
 
+class DetachSource(Strict):
+    """DELETE /checkouts/{id}/sources/{sourceId}; one that is not saved is cancelled by it."""
+
+    kind: Literal["detach_source"] = "detach_source"
+    checkout_id: str
+    source_id: str
+
+
+class SaveSource(Strict):
+    """POST /customers/{id}/sources/{sourceId}, before it is attached (PLATFORM §5.5)."""
+
+    kind: Literal["save_source"] = "save_source"
+    customer_id: str
+    source_id: str
+
+
+class CreateCredit(Strict):
+    """POST /sources: store credit on a session (PLATFORM §3.5). The amount is in major units."""
+
+    kind: Literal["create_credit"] = "create_credit"
+    session_id: str
+    amount: float
+    upstream_id: str | None = None
+    owner: JsonObject | None = None
+
+
 class DeleteCheckout(Strict):
     """DELETE /checkouts/{id}: an orphan that carries our mark and that no purchase uses."""
 
@@ -132,11 +179,16 @@ PlatformCommand = (
     ReadCheckout
     | FindOrders
     | ReadOrder
+    | InspectOrder
+    | RefreshOrder
     | Submit
     | OpenCheckout
     | FindCheckout
     | UpdateCheckout
     | AttachSource
+    | DetachSource
+    | SaveSource
+    | CreateCredit
     | DeleteCheckout
     | CancelOrder
 )
@@ -148,6 +200,9 @@ MUTATIONS = frozenset(
         "open_checkout",
         "update_checkout",
         "attach_source",
+        "detach_source",
+        "save_source",
+        "create_credit",
         "delete_checkout",
         "cancel_order",
     }

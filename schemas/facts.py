@@ -71,6 +71,12 @@ class TotalConfirmed(Strict):
     request: ConfirmationRequest
 
 
+class ShopperReturned(Strict):
+    """The shopper is back from the provider's page or from a step-up."""
+
+    kind: Literal["shopper_returned"] = "shopper_returned"
+
+
 class CancelRequested(Strict):
     """The shopper cancelled."""
 
@@ -117,6 +123,7 @@ Fact = Annotated[
     | SourceChosen
     | CheckoutCorrected
     | TotalConfirmed
+    | ShopperReturned
     | CancelRequested
     | TimerFired
     | CommandEnded

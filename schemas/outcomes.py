@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Literal
 
 from schemas.base import JsonObject, Strict
-from schemas.purchase import ChargeState
 from schemas.requests import Submits
 
 
@@ -47,13 +46,20 @@ class ItemView(Strict):
     metadata: JsonObject
 
 
+class ChargeView(Strict):
+    """A charge of the order; why one failed stays inside (I8)."""
+
+    id: str
+    state: str | None
+
+
 class OrderView(Strict):
     """The live order, as the storefront sees it."""
 
     id: str
     checkout_id: str | None
     state: str | None
-    charges: tuple[ChargeState, ...]
+    charges: tuple[ChargeView, ...]
     items: tuple[ItemView, ...]
 
 

@@ -131,3 +131,4 @@ class Customer(Wire):
     email: str | None = None
     enabled: bool | None = None
     shipping: JsonObject | None = None
+    sources: tuple[Source, ...] = ()

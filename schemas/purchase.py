@@ -42,6 +42,10 @@ class Reason(StrEnum):
     FUNDS = "funds"
     PROCESSING = "processing"
     FRAUD_REVIEW = "fraud_review"
+    CAPTURE_FAILED = "capture_failed"
+    REAUTHORIZATION_FAILED = "reauthorization_failed"
+    DISPUTED = "disputed"
+    CHARGEBACK = "chargeback"
     BLOCKED = "blocked"
     FRAUD = "fraud"
     CANCELLED = "cancelled"
@@ -77,7 +81,15 @@ REASONS: dict[State, frozenset[Reason | None]] = {
     State.PENDING: frozenset(
         {Reason.REDIRECT, Reason.FUNDS, Reason.PROCESSING, Reason.FRAUD_REVIEW}
     ),
-    State.ACCEPTED: frozenset({None}),
+    State.ACCEPTED: frozenset(
+        {
+            None,
+            Reason.CAPTURE_FAILED,
+            Reason.REAUTHORIZATION_FAILED,
+            Reason.DISPUTED,
+            Reason.CHARGEBACK,
+        }
+    ),
     State.LOST: frozenset(
         {
             Reason.BLOCKED,
@@ -118,6 +130,7 @@ class Link(Strict):
     checkout_id: str
     session_id: str | None = None
     condition: Condition = Condition.OPEN
+    stepped_up: bool = False  # the one 409 after which it may be submitted once more (§4.2)
     mended: tuple[str, ...] = ()  # paths that we repaired by ourselves, once each
     failed: tuple[str, ...] = ()  # "code/parameter" of rejections that left it alive
 
@@ -140,6 +153,18 @@ class Fault(Strict):
     digest: str | None = None
 
 
+class Credit(Strict):
+    """Store credit of the shopper, as the storefront put it on a checkout (PLATFORM §3.5).
+
+    Amounts are major units. `source_id` is the source on the current session, once there is one.
+    """
+
+    amount: float
+    upstream_id: str | None = None
+    owner: JsonObject | None = None
+    source_id: str | None = None
+
+
 class Submission(Strict):
     """One POST /orders. Repeats under one permit share their number."""
 
@@ -154,6 +179,7 @@ class Submission(Strict):
     problems: tuple[PlatformProblem, ...] = ()
     request_id: str | None = None
     remedy: str | None = None
+    by_merchant: bool = False
 
 
 class ChargeState(Strict):
@@ -161,6 +187,8 @@ class ChargeState(Strict):
 
     id: str
     state: str | None = None
+    source_id: str | None = None
+    failure_code: str | None = None
 
 
 class ItemRef(Strict):
@@ -180,6 +208,8 @@ class OrderRecord(Strict):
     fraud_state: str | None = None
     cancel_reason: str | None = None
     session_state: str | None = None
+    source_id: str | None = None
+    trouble: Reason | None = None  # what failed after it was accepted, as last told (§5.11)
     updated: datetime | None = None
     charges: tuple[ChargeState, ...] = ()
     items: tuple[ItemRef, ...] = ()
@@ -197,6 +227,10 @@ class Purchase(Strict):
     waits for the proof that no order exists (I6). `notice` is what the shopper should read about
     the last payment when asked for another. `waiting_request` brought a new checkout while a
     submission was under way; it joins the chain if the purchase is held again.
+    `save_source`: the shopper wants `wanted_source` saved before it is attached. `credits` are to
+    be on the current checkout. `replacing` is the order that is being cancelled so that another
+    may take its place, `returns` how often the shopper came back from its provider in vain.
+    `observed`: an order that nobody handed us; nothing is changed at the platform (ADOPT).
     """
 
     schema_number: int = SCHEMA_NUMBER
@@ -212,7 +246,9 @@ class Purchase(Strict):
     confirmed: Money | None = None
     confirmed_at: datetime
     wanted_source: str | None = None
+    save_source: bool = False
     wanted_changes: JsonObject = Field(default_factory=dict)
+    credits: tuple[Credit, ...] = ()
     faults: tuple[Fault, ...] = ()
     declined: tuple[Declined, ...] = ()
     permit: Permit | None = None
@@ -224,6 +260,11 @@ class Purchase(Strict):
     order: OrderRecord | None = None
     orders: tuple[OrderRecord, ...] = ()
     cancel_requested: bool = False
+    replacing: str | None = None
+    returns: int = 0
+    observed: bool = False
+    customer_id: str | None = None
+    email_digest: str | None = None
     waiting_request: PurchaseRequest | None = None
     message: str | None = None
     notice: str | None = None

@@ -36,6 +36,7 @@ class PurchaseRequest(Strict):
     create_request: JsonObject | None = None
     confirmed_total: Money | None = None
     submits: Submits = "service"
+    replaces: Identifier | None = None
     subscription_id: Identifier | None = None
 
 
@@ -44,6 +45,7 @@ class SourceRequest(Strict):
 
     source_id: Identifier
     confirmed_total: Money | None = None
+    save_to_customer: bool = False
     browser_ip: Identifier | None = None
 
 
@@ -88,6 +90,10 @@ class ConfirmationRequest(Strict):
     def total(self) -> Money:
         """The confirmed total."""
         return Money(amount=self.total_amount, currency=self.currency)
+
+
+class ReturnRequest(Strict):
+    """The shopper is back from a redirect or a step-up. No fields."""
 
 
 class CancelRequest(Strict):

@@ -81,4 +81,5 @@ class Reading(Strict):
     checkout: JsonObject | None
     orders: tuple[JsonObject, ...]
     source: JsonObject | None = None
+    wanted: JsonObject | None = None
     customer: JsonObject | None = None

@@ -16,12 +16,17 @@ from schemas.base import JsonObject
 from schemas.commands import (
     AttachSource,
     CancelOrder,
+    CreateCredit,
     DeleteCheckout,
+    DetachSource,
     FindCheckout,
     FindOrders,
+    InspectOrder,
     OpenCheckout,
     ReadCheckout,
     ReadOrder,
+    RefreshOrder,
+    SaveSource,
     Submit,
     UpdateCheckout,
     Wake,
@@ -71,6 +76,10 @@ class Calls:
                 return _composed({"orders": orders})
             case ReadOrder() as command:
                 return await self._get(path("orders", command.order_id))
+            case InspectOrder() as command:
+                return await self._inspected(command)
+            case RefreshOrder() as command:
+                return await self._refreshed(command)
             case FindCheckout() as command:
                 return await self._marked(command)
             case Submit() as command:
@@ -86,6 +95,14 @@ class Calls:
             case AttachSource() as command:
                 where = path("checkouts", command.checkout_id, "sources", command.source_id)
                 return await self._send("POST", where)
+            case DetachSource() as command:
+                where = path("checkouts", command.checkout_id, "sources", command.source_id)
+                return await self._send("DELETE", where)
+            case SaveSource() as command:
+                where = path("customers", command.customer_id, "sources", command.source_id)
+                return await self._send("POST", where)
+            case CreateCredit() as command:
+                return await self._send("POST", "/sources", _credit(command))
             case DeleteCheckout() as command:
                 return await self._send("DELETE", path("checkouts", command.checkout_id))
             case CancelOrder() as command:
@@ -108,12 +125,30 @@ class Calls:
             self._found(path("checkouts", command.checkout_id)),
             self._orders(command.checkout_ids, command.upstream_id),
         )
-        source, customer = await _all(
+        source, wanted, customer = await _all(
             self._found_by(("sources",), _primary_source(checkout)),
+            self._found_by(("sources",), command.wanted_source),
             self._found_by(("customers",), (checkout or {}).get("customerId")),
         )
-        reading = Reading(checkout=checkout, orders=orders, source=source, customer=customer)
+        reading = Reading(
+            checkout=checkout, orders=orders, source=source, wanted=wanted, customer=customer
+        )
         return _composed(reading.model_dump(by_alias=True))
+
+    async def _inspected(self, command: InspectOrder) -> Answer:
+        order = (await self._get(path("orders", command.order_id))).body or {}
+        ids = [source.get("id") for source in _sources(order)]
+        found = await _all(*(self._found_by(("sources",), id) for id in ids))
+        return _composed({"order": order, "sources": [source for source in found if source]})
+
+    async def _refreshed(self, command: RefreshOrder) -> Answer:
+        """The order as it is now; what can't be refreshed is read (PLATFORM §8 #39)."""
+        where = path("orders", command.order_id)
+        try:
+            answer = await self._send("POST", f"{where}/refresh")
+        except (RejectedError, OutcomeUnknownError):
+            return await self._get(where)
+        return answer if (answer.body or {}).get("id") else await self._get(where)
 
     async def _found(self, where: str) -> JsonObject | None:
         """The resource, or `None` if the platform has none there."""
@@ -160,12 +195,27 @@ class Calls:
 
 
 def _primary_source(checkout: JsonObject | None) -> str | None:
-    payment = (checkout or {}).get("payment")
+    primaries = (s for s in _sources(checkout or {}) if s.get("type") != "customerCredit")
+    return next((source.get("id") for source in primaries), None)
+
+
+def _sources(resource: JsonObject) -> list[JsonObject]:
+    """The sources of a checkout or an order, as far as they can be read."""
+    payment = resource.get("payment")
     sources = payment.get("sources") if isinstance(payment, dict) else None
-    for source in sources if isinstance(sources, list) else ():
-        if isinstance(source, dict) and source.get("type") != "customerCredit":
-            return source.get("id")
-    return None
+    listed = sources if isinstance(sources, list) else []
+    return [source for source in listed if isinstance(source, dict)]
+
+
+def _credit(command: CreateCredit) -> JsonObject:
+    body: JsonObject = {
+        "type": "customerCredit",
+        "paymentSessionId": command.session_id,
+        "amount": command.amount,
+        "customerCredit": {},
+    }
+    given = {"upstreamId": command.upstream_id, "owner": command.owner}
+    return body | {name: value for name, value in given.items() if value}
 
 
 def _composed(body: JsonObject) -> Answer:

@@ -25,12 +25,15 @@ from schemas.commands import (
     CancelOrder,
     Command,
     DeleteCheckout,
+    DetachSource,
     FindCheckout,
     FindOrders,
+    InspectOrder,
     OpenCheckout,
     Planned,
     ReadCheckout,
     ReadOrder,
+    RefreshOrder,
     Submit,
     UpdateCheckout,
     Wake,
@@ -501,6 +504,14 @@ class World:
         self.resettle(checkout_id)
         return Succeeded(status=200, body=copy.deepcopy(source))
 
+    def detach(self, checkout_id: str, source_id: str) -> Result:
+        """DELETE /checkouts/{id}/sources/{sourceId} (PLATFORM §3.3)."""
+        payment, source = self.checkouts[checkout_id]["payment"], self.sources[source_id]
+        payment["sources"] = [one for one in payment["sources"] if one["id"] != source_id]
+        source["state"] = source["state"] if source["reusable"] else "cancelled"
+        self.resettle(checkout_id)
+        return Succeeded(status=204)
+
     def resettle(self, checkout_id: str) -> None:
         """The session as PLATFORM §3.1 has it: complete with a primary source, else open."""
         checkout = self.checkouts[checkout_id]
@@ -527,6 +538,17 @@ class World:
                 if order is None:
                     return rejected(404, "not_found", "id")
                 return Succeeded(status=200, body=self._shown(order))
+            case InspectOrder():
+                order = self.orders.get(command.order_id)
+                if order is None:
+                    return rejected(404, "not_found", "id")
+                ids = [source["id"] for source in order["payment"]["sources"]]
+                found = [copy.deepcopy(self.sources[id]) for id in ids]
+                return Succeeded(status=200, body={"order": self._shown(order), "sources": found})
+            case RefreshOrder():
+                return self._refresh(command.order_id)
+            case DetachSource():
+                return self.detach(command.checkout_id, command.source_id)
             case Submit():
                 return self.place(command.permit.checkout_id)
             case OpenCheckout():
@@ -593,8 +615,9 @@ class World:
         attached = checkout["payment"]["sources"]
         source = self.sources[attached[0]["id"]] if attached else None
         behaviour = self.behaviour[source["id"]] if source else "good"
-        if source and not source["reusable"]:
-            source["state"] = "consumed"
+        waits = {"redirect": "pending_redirect", "funds": "pending_funds"}.get(behaviour)
+        if source and (waits or not source["reusable"]):
+            source["state"] = waits or "consumed"
         if behaviour not in ORDERS:
             return rejected(409, behaviour)
         state, fraud, session = ORDERS[behaviour]
@@ -626,6 +649,7 @@ class World:
                 "charges": [{"id": f"ch{self.serial}", "state": "capturable"}]
                 if session == "complete"
                 else [],
+                "sources": [{"id": source["id"], "type": source["type"]}] if source else [],
                 "session": {"id": "s", "state": session, "nextAction": following},
             },
             "liveMode": False,
@@ -644,6 +668,20 @@ class World:
             order["payment"]["session"]["state"] = session
         self.post(f"order.{_event_of(state)}", self._shown(order))
         self._check_one_order()
+
+    def _refresh(self, order_id: str) -> Result:
+        """POST /orders/{id}/refresh: what the shopper did there counts (PLATFORM §5.6)."""
+        order = self.orders.get(order_id)
+        if order is None:
+            return rejected(404, "not_found", "id")
+        payment = order["payment"]
+        if order["state"] == "pending_payment" and payment["sources"]:
+            source = self.sources[payment["sources"][0]["id"]]
+            if source["state"] == "chargeable":
+                self.move(order_id, "accepted", "complete")
+            elif source["state"] == "failed":
+                self.move(order_id, "pending_payment", "failed")
+        return Succeeded(status=200, body=self._shown(order))
 
     def _cancel(self, order_id: str) -> Result:
         order = self.orders.get(order_id)
