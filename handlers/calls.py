@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from handlers import chain, submission, unknown
+from handlers import chain, provider, stale, submission, unknown
 from handlers.asks import for_another_source
 from handlers.decision import Decision, Moment, ignore
 from handlers.moves import change, check, end, read
-from handlers.orders import live_orders, take_back
+from handlers.orders import live_orders
 from handlers.paths import merged, value_at
 from handlers.policy import Policy
 from schemas.commands import Planned, ReadOrder
@@ -16,13 +16,22 @@ from schemas.facts import (
     CheckoutCorrected,
     OperatorDecided,
     PurchaseRequested,
+    ShopperReturned,
     SourceChosen,
     TotalConfirmed,
 )
 from schemas.money import Money
 from schemas.purchase import Condition, Fault, Purchase, Reason, State
 
-Call = SourceChosen | CheckoutCorrected | TotalConfirmed | CancelRequested | OperatorDecided
+Call = (
+    SourceChosen
+    | CheckoutCorrected
+    | TotalConfirmed
+    | ShopperReturned
+    | CancelRequested
+    | OperatorDecided
+)
+RETURNING = (Reason.STEP_UP_REQUIRED, Reason.PAYMENT_INCOMPLETE, Reason.IN_FLIGHT)
 CANCELLABLE = (State.HELD, State.SUBMITTING, State.UNKNOWN, State.PENDING, State.REVIEW)
 
 
@@ -49,6 +58,8 @@ def refusal(purchase: Purchase, call: Call) -> NotNow | None:
             return _refuse_state(purchase)
         case SourceChosen():
             return _refuse_state(purchase) or _refuse_source(purchase)
+        case ShopperReturned():
+            return _refuse_return(purchase)
 
 
 def _refuse_state(purchase: Purchase) -> NotNow | None:
@@ -69,6 +80,14 @@ def _refuse_source(purchase: Purchase) -> NotNow | None:
     if purchase.current.condition is Condition.OPEN:
         return None
     return NotNow("the next checkout is not open yet; ask for the payment session again")
+
+
+def _refuse_return(purchase: Purchase) -> NotNow | None:
+    """Where shoppers are sent away they come back, perhaps after the platform's own event."""
+    away = purchase.state in (State.PENDING, State.ACCEPTED)
+    if away or (purchase.state is State.HELD and purchase.reason in RETURNING):
+        return None
+    return NotNow("the shopper was not sent anywhere")
 
 
 def _refuse_total(purchase: Purchase, call: TotalConfirmed) -> NotNow | None:
@@ -186,6 +205,17 @@ def on_confirmed(purchase: Purchase, fact: TotalConfirmed, moment: Moment) -> De
     return _checked(_confirmed(purchase, fact.request.total, moment.at), "call.confirmed", "I11")
 
 
+def on_returned(purchase: Purchase, fact: ShopperReturned) -> Decision:
+    """The shopper is back: ask the platform how the provider's page or the step-up ended (§5.6)."""
+    if refused := refusal(purchase, fact):
+        return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
+    if purchase.state is State.HELD:
+        return recheck(purchase, "call.returned", "PLATFORM §5.6")
+    if purchase.state is State.PENDING and purchase.order and not purchase.replacing:
+        return provider.refresh(purchase, purchase.order.id, "call.returned")
+    return ignore(purchase, "call.returned_before", "PLATFORM §5.6")
+
+
 def on_cancel(purchase: Purchase, fact: CancelRequested) -> Decision:
     """Nothing is promised while an order may exist."""
     if refused := refusal(purchase, fact):
@@ -194,7 +224,7 @@ def on_cancel(purchase: Purchase, fact: CancelRequested) -> Decision:
         return ignore(purchase, "call.cancelled_before", "DESIGN, cancel")
     cancelling = change(purchase, cancel_requested=True)
     if live := live_orders(purchase):
-        return take_back(cancelling, live[-1], "call.take_back")
+        return stale.take_back(cancelling, live[-1], "call.take_back")
     if purchase.state is State.SUBMITTING or purchase.unsettled_since:
         return Decision(cancelling, "call.cancel_recorded", "DESIGN, cancel")
     return submission.cancelled(cancelling, "call.cancelled")

@@ -2,7 +2,17 @@
 
 from typing import Any, assert_never
 
-from handlers import calls, changes, order_events, reading, replacement, submission, unknown
+from handlers import (
+    calls,
+    changes,
+    order_events,
+    provider,
+    reading,
+    replacement,
+    stale,
+    submission,
+    unknown,
+)
 from handlers.cloning import MARK
 from handlers.decision import Decision, Moment, ignore
 from handlers.moves import change, end, read
@@ -55,7 +65,7 @@ def decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> De
         case TotalConfirmed():
             return calls.on_confirmed(purchase, fact, moment)
         case ShopperReturned():
-            return ignore(purchase, "call.not_now", "DESIGN, HTTP")
+            return calls.on_returned(purchase, fact)
         case CancelRequested():
             return calls.on_cancel(purchase, fact)
         case OperatorDecided():
@@ -123,7 +133,11 @@ def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
 def _on_deadline(purchase: Purchase, fact: TimerFired) -> Decision:
     """The shopper did not come back in time."""
     due = purchase.deadline
-    if purchase.state is not State.HELD or fact.hold != purchase.hold or not due:
+    if fact.hold != purchase.hold or not due:
+        return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
+    if purchase.reason is Reason.REDIRECT and purchase.order:
+        return provider.refresh(purchase, purchase.order.id, "timer.redirect", provider.OVERDUE)
+    if purchase.state is not State.HELD:
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
     if purchase.reason is Reason.IN_FLIGHT:  # not the shopper's fault, and money may move
         waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
@@ -146,12 +160,10 @@ def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
             return replacement.on_opened(purchase, fact, moment, policy)
         case FindCheckout():
             return replacement.on_found(purchase, fact, moment, policy)
-        case ReadOrder():
+        case ReadOrder() | RefreshOrder() | InspectOrder():
             return order_events.on_read(purchase, fact, moment, policy)
         case CancelOrder():
-            return order_events.on_cancelled(purchase, fact, moment, policy)
-        case InspectOrder() | RefreshOrder():
-            return ignore(purchase, "result.not_awaited", "I7")
+            return stale.on_cancelled(purchase, fact, moment, policy)
         case SaveSource() | CreateCredit() | DetachSource():
             return ignore(purchase, "result.not_awaited", "I7")
         case FindOrders() | DeleteCheckout() | Wake():

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from schemas.commands import Command, Submit
+from schemas.commands import CancelOrder, Command, Submit
 from schemas.purchase import Purchase
 
-# An order that is being taken back and an orphan that is being deleted need nobody to wait for it.
+# An orphan that is being deleted needs nobody to wait for it.
 AWAITED = frozenset({"submit", "update_checkout", "attach_source", "open_checkout"})
 
 
@@ -22,8 +22,11 @@ def void(
 
     A change of a checkout is void when the purchase no longer waits for it; a submission also
     when there are news that were not decided upon, or its permit is of another version or epoch
-    of the lease, or too old.
+    of the lease, or too old; the cancel of an order when there are news, or it is to stay.
     """
+    if purchase is not None and isinstance(command, CancelOrder):
+        wanted = purchase.cancel_requested or purchase.replacing == command.order_id
+        return news or not wanted
     if command.kind not in AWAITED:
         return False
     if purchase is None or purchase.awaiting != key:

@@ -1,27 +1,47 @@
 """What we are told of orders, and reading them again because of it (PLATFORM §6.2)."""
 
+from handlers import orders, provider, stale
+from handlers.aftermath import ENDS, TROUBLES, trouble_told
 from handlers.decision import Decision, Moment, ignore
-from handlers.moves import again, backoff, end, later, step
-from handlers.orders import GONE, parsed, settle
+from handlers.matrix import Meaning, meaning
+from handlers.moves import again, backoff, change, end, later, step
+from handlers.orders import GONE, parsed
 from handlers.policy import Policy
 from schemas.base import JsonObject
-from schemas.commands import CancelOrder, Planned, ReadOrder
+from schemas.commands import InspectOrder, Planned, ReadOrder, RefreshOrder
 from schemas.facts import CommandEnded, PlatformEvent
 from schemas.platform import Order
-from schemas.purchase import Purchase, Reason, State
+from schemas.purchase import OrderRecord, Purchase, Reason, State
 from schemas.results import Rejected, Succeeded, Unavailable
 
 
 def on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
-    """An order or charge event: a snapshot, so read the order, unless we know as much."""
+    """An order or charge event: a snapshot, so read the order, unless we know as much.
+
+    Of a few failures only the event itself tells (§5.11): that is noted before the read.
+    """
     order_id = event_order_id(fact.object)
     if order_id is None:
         return ignore(purchase, "event.no_order", "PLATFORM §6.1", type=fact.type)
-    if _nothing_new(purchase, fact, order_id):
+    tells = fact.type in TROUBLES or fact.type in ENDS
+    if not tells and _nothing_new(purchase, fact, order_id):
         return ignore(purchase, "event.nothing_new", "PLATFORM §6.2", order=order_id)
+    noted = _noted(purchase, fact, order_id) if tells else purchase
     key = f"{purchase.id}/order/{order_id}/event/{fact.event_id}"
     planned = Planned(key=key, command=ReadOrder(order_id=order_id))
-    return Decision(purchase, "event.read_order", "PLATFORM §6.2", (planned,))
+    return Decision(noted, "event.read_order", "PLATFORM §6.2", (planned,))
+
+
+def _noted(purchase: Purchase, fact: PlatformEvent, order_id: str) -> Purchase:
+    """The order with what the event says of it; told again when it has been read."""
+    bare = OrderRecord(id=order_id, checkout_id=None, state=None)
+    known = next((o for o in purchase.orders if o.id == order_id), bare)
+    trouble = trouble_told(fact.type, known.trouble)
+    if trouble is known.trouble:
+        return purchase
+    told = known.model_copy(update={"trouble": trouble})
+    others = tuple(o for o in purchase.orders if o.id != order_id)
+    return change(purchase, orders=(*others, told))
 
 
 def event_order_id(resource: JsonObject) -> str | None:
@@ -38,7 +58,7 @@ def _nothing_new(purchase: Purchase, fact: PlatformEvent, order_id: str) -> bool
         return False
     if fact.object.get("orderId"):
         told_of = (str(fact.object.get("id")), fact.object.get("state"))
-        return told_of in {(charge.id, charge.state) for charge in known.charges}
+        return any(told_of == (charge.id, charge.state) for charge in known.charges)
     told = parsed((fact.object,))
     updated = told[0].updated_time if told else None
     return bool(
@@ -51,10 +71,13 @@ def _nothing_new(purchase: Purchase, fact: PlatformEvent, order_id: str) -> bool
 
 
 def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
-    """An order was read."""
-    assert isinstance(fact.command, ReadOrder)
+    """An order was read, refreshed or inspected with its sources."""
+    command = fact.command
+    assert isinstance(command, ReadOrder | RefreshOrder | InspectOrder)
     match fact.result:
-        case Succeeded(body=body) if found := parsed((body,)):
+        case Succeeded(body=body) if found := parsed((_order_in(body, command.kind),)):
+            if isinstance(command, InspectOrder):
+                return _inspected(purchase, found[0], fact, body, moment, policy)
             return _settled(purchase, found[0], fact, moment, policy)
         case Unavailable(retry_after=seconds):
             due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
@@ -68,38 +91,55 @@ def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Poli
             rule = "order.reading_refused"
             return Decision(purchase, rule, "PLATFORM §4.3", again(fact, due), alert=alert)
         case _:
-            seen = {"order": fact.command.order_id}
-            rule = "order.unreadable"
-            return Decision(
-                purchase, rule, "PLATFORM §6.2", evidence=seen, alert="order_unreadable"
-            )
+            return _unreadable(purchase, fact, command.order_id)
+
+
+def _order_in(body: JsonObject, kind: str) -> object:
+    return body.get("order") if kind == "inspect_order" else body
+
+
+def _unreadable(purchase: Purchase, fact: CommandEnded, order_id: str) -> Decision:
+    """Not an order, or none there: where the purchase waits for it, a person looks."""
+    awaited = fact.key == purchase.awaiting
+    left = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.processing")
+    return Decision(
+        *(left if awaited else purchase, "order.unreadable", "PLATFORM §6.2"),
+        evidence={"order": order_id},
+        alert="order_unreadable",
+    )
 
 
 def _settled(
     purchase: Purchase, order: Order, fact: CommandEnded, moment: Moment, policy: Policy
 ) -> Decision:
+    how = "order.read"
+    if isinstance(fact.command, RefreshOrder):
+        how = provider.how_refreshed(fact.key)
     after_cancel = fact.key == purchase.awaiting and "/cancelled/" in fact.key
     if after_cancel and order.state not in GONE:
-        waiting = end(purchase, State.REVIEW, Reason.STALE_ORDER, "order.processing")
-        seen = {"order": order.id, "state": order.state}
-        return Decision(
-            *(waiting, "order.cancel_refused", "I5"), evidence=seen, alert="stale_order"
-        )
-    return settle(purchase, order, moment, policy, rule="order.read")
+        record = orders.recorded(purchase, order)
+        sold = meaning(record, page=False) in (Meaning.PLACED, Meaning.REVIEW)
+        if purchase.cancel_requested or not sold:  # else it was paid meanwhile, and that wins (I5)
+            return stale.not_gone(purchase, record, fact, moment, policy)
+    return orders.settle(purchase, order, moment, policy, rule=how)
 
 
-def on_cancelled(
-    purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy
+def _inspected(
+    purchase: Purchase,
+    order: Order,
+    fact: CommandEnded,
+    body: JsonObject,
+    moment: Moment,
+    policy: Policy,
 ) -> Decision:
-    """`POST /fulfillments` was answered. Only a read proves the cancel (PLATFORM §5.6)."""
-    assert isinstance(fact.command, CancelOrder)
-    if isinstance(fact.result, Unavailable):
-        due = later(moment, fact.result.retry_after or backoff(policy.retry_after, fact.attempt))
-        return Decision(purchase, "order.cancel_later", "PLATFORM §5.6", again(fact, due))
-    command = ReadOrder(order_id=fact.command.order_id)
-    key = f"{purchase.id}/order/{command.order_id}/cancelled/{fact.attempt}"
-    reading, commands = step(purchase, command, key=key)
-    return Decision(reading, "order.read_back", "PLATFORM §5.6", commands)
+    """The order that is to be replaced, with its sources: await its money, or cancel it."""
+    record = orders.recorded(purchase, order)
+    over = meaning(record, page=False) not in provider.WAITING | {Meaning.FAILED}
+    if over or purchase.replacing != order.id or fact.key != purchase.awaiting:
+        return orders.settle(purchase, order, moment, policy, rule="order.inspected")
+    if stale.on_the_way(record, stale.readable_sources(body.get("sources"))):
+        return stale.await_money(purchase, moment, policy)
+    return stale.cancel(purchase, record)
 
 
 def look_again(purchase: Purchase, order_id: str) -> Decision:

@@ -7,13 +7,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from handlers import provider, stale
+from handlers.aftermath import trouble_read
 from handlers.decision import Decision, Moment, ignore
-from handlers.moves import change, end, enter, step, wake, with_condition
+from handlers.matrix import Meaning, meaning, payment_failed
+from handlers.moves import change, end, with_condition
 from handlers.paths import present, without
 from handlers.policy import Policy
-from handlers.redirects import allowed
 from schemas.base import JsonObject
-from schemas.commands import CancelOrder, Line
+from schemas.commands import Planned, ReadOrder
 from schemas.platform import Order
 from schemas.purchase import (
     ChargeState,
@@ -26,15 +28,9 @@ from schemas.purchase import (
 )
 
 GONE = frozenset({"cancelled", "blocked"})  # only these prove that an order is not live (I5)
-PLACED = frozenset({"accepted", "fulfilled", "complete", "returned", "dispute"})
-# PLATFORM §4.1: what a pending order waits for, by the state of its session.
-PENDING = {"pending_redirect": Reason.REDIRECT, "pending_funds": Reason.FUNDS}
-PENDING_MESSAGES = {
-    Reason.REDIRECT: "payment.redirect",
-    Reason.FUNDS: "payment.instructions",
-    Reason.PROCESSING: "order.processing",
-    Reason.FRAUD_REVIEW: "order.processing",
-}
+SOURCE = "PLATFORM §4.1"
+PLACED_TEXT = "order.accepted"
+FORMER = "order.former"  # an order that is over and that the purchase has moved on without
 
 
 def parsed(documents: Any) -> tuple[Order, ...]:
@@ -117,7 +113,7 @@ def settle(
     known = next((o for o in purchase.orders if o.id == order.id), None)
     if known and known.updated and order.updated_time and order.updated_time < known.updated:
         return ignore(purchase, "order.older_reading", "PLATFORM §6.2")
-    record = _record(order)
+    record = _record(order, known)
     others = tuple(o for o in purchase.orders if o.id != order.id)
     seen = {"order": record.id, "state": record.state, "sessionState": record.session_state}
     purchase = change(
@@ -127,8 +123,8 @@ def settle(
     rivals = [other for other in others if other.state not in GONE]
     if rivals and record.state not in GONE:
         return _duplicate(purchase, record, rivals)
-    if rivals:
-        return Decision(purchase, "order.former", "I5", evidence=seen)
+    if rivals or _former(purchase, record, known):
+        return Decision(purchase, FORMER, "I5", evidence=seen)
     settled = change(
         purchase,
         order=record,
@@ -138,15 +134,23 @@ def settle(
         faults=(),
         notice=None,
     )
-    decision = _by_state(settled, record, order, moment, policy)
-    return Decision(
-        *(decision.purchase, decision.rule, "PLATFORM §4.1", decision.commands),
-        evidence=seen | {"how": rule},
-        alert=decision.alert,
-    )
+    decision = _meant(settled, order, record, rule, moment, policy)
+    return replace(decision, evidence=seen | {"how": rule} | dict(decision.evidence))
 
 
-def _record(order: Order) -> OrderRecord:
+def _former(purchase: Purchase, record: OrderRecord, known: OrderRecord | None) -> bool:
+    """Whether the order is over and the purchase has moved on without it."""
+    replaced = record.checkout_id not in (None, purchase.current.checkout_id)
+    was_over = known is not None and known.state in GONE and purchase.order is None
+    return record.state in GONE and (replaced or was_over)
+
+
+def recorded(purchase: Purchase, order: Order) -> OrderRecord:
+    """The order as read, with what we were told of it before."""
+    return _record(order, next((o for o in purchase.orders if o.id == order.id), None))
+
+
+def _record(order: Order, known: OrderRecord | None) -> OrderRecord:
     session = order.payment.session
     return OrderRecord(
         id=order.id,
@@ -155,6 +159,7 @@ def _record(order: Order) -> OrderRecord:
         fraud_state=order.fraud_state,
         cancel_reason=order.cancel_reason,
         session_state=session.state if session else None,
+        trouble=trouble_read(order, known.trouble if known else None),
         updated=order.updated_time,
         source_id=next((s.id for s in order.payment.sources if s.type != "customerCredit"), None),
         charges=tuple(
@@ -175,40 +180,63 @@ def _duplicate(purchase: Purchase, record: OrderRecord, rivals: list[OrderRecord
     return Decision(waiting, "order.duplicate", "I5", evidence=seen, alert=alert)
 
 
-def _by_state(
-    purchase: Purchase, record: OrderRecord, order: Order, moment: Moment, policy: Policy
+def _meant(
+    purchase: Purchase,
+    order: Order,
+    record: OrderRecord,
+    how: str,
+    moment: Moment,
+    policy: Policy,
 ) -> Decision:
-    """The rows of PLATFORM §4.1."""
+    """What the order means now that it was read (PLATFORM §4.1, §5.6, §5.7, §5.11)."""
+    found = meaning(record, page=bool(provider.page(order)))
     if purchase.cancel_requested and purchase.state is not State.ACCEPTED:
         return _cancelling(purchase, record)
     if purchase.state is State.ACCEPTED:
-        return Decision(purchase, "order.after_acceptance", "")  # only `order` and `fulfil` move
-    match record.state:
-        case state if state in PLACED:
-            done = end(purchase, State.ACCEPTED, None, "order.accepted")
-            return Decision(done, "order.accepted", "")
-        case "in_review":
-            waiting = _pending(purchase, Reason.FRAUD_REVIEW, "order.in_review")
-            return _looked_at_later(waiting, moment, policy)
-        case "pending_payment":
-            waiting = _awaiting_payment(purchase, record, order, policy)
-            return _looked_at_later(waiting, moment, policy)
-        case "blocked":
+        return _after_acceptance(purchase, record)
+    if purchase.replacing == record.id and found in provider.WAITING | {Meaning.FAILED}:
+        return Decision(purchase, "order.being_replaced", "I5")  # its cancel is under way
+    free = change(purchase, replacing=None)
+    match found:
+        case Meaning.PLACED:
+            done = end(free, State.ACCEPTED, record.trouble, PLACED_TEXT)
+            return Decision(done, "order.accepted", SOURCE)
+        case Meaning.REVIEW:
+            waiting = end(free, State.PENDING, Reason.FRAUD_REVIEW, "order.processing")
+            return provider.looked_at(waiting, "order.in_review", moment, policy)
+        case Meaning.BLOCKED:
             lost = end(purchase, State.LOST, Reason.BLOCKED, "order.failed")
-            return Decision(lost, "order.ended", "")
-        case "cancelled":
-            return _cancelled(purchase, record)
+            return Decision(lost, "order.ended", SOURCE)
+        case Meaning.CANCELLED:
+            return _cancelled(purchase, record, how, policy)
+        case Meaning.FAILED:
+            return stale.begin(purchase, record, "order.not_paid")
+        case Meaning.UNKNOWN:
+            return _not_understood(purchase, record)
         case _:
-            odd = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.processing")
-            return Decision(odd, "order.state_unknown", "", alert="order_state_unknown")
+            return provider.waiting(purchase, order, record, found, how, moment, policy)
 
 
-def _looked_at_later(decision: Decision, moment: Moment, policy: Policy) -> Decision:
-    """A pending order is looked at now and then: the event that ends the wait may be lost."""
-    if decision.purchase.state is not State.PENDING:
-        return decision
-    waiting, commands = wake(decision.purchase, "order", moment.now + policy.pending_look)
-    return replace(decision, purchase=waiting, commands=(*decision.commands, *commands))
+def _after_acceptance(purchase: Purchase, record: OrderRecord) -> Decision:
+    """Only `order` and `fulfil` move, and what went wrong since (§5.11)."""
+    if record.trouble is purchase.reason:
+        return Decision(purchase, "order.after_acceptance", SOURCE)
+    told = end(purchase, State.ACCEPTED, record.trouble, PLACED_TEXT)
+    alert = record.trouble.value if record.trouble else None
+    return Decision(told, "order.trouble" if alert else "order.trouble_over", SOURCE, alert=alert)
+
+
+def _not_understood(purchase: Purchase, record: OrderRecord) -> Decision:
+    """A state never heard of: a person, after one more look (PLATFORM §4.1, row 12)."""
+    odd = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.processing")
+    look = Planned(
+        key=f"{purchase.id}/order/{record.id}/odd", command=ReadOrder(order_id=record.id)
+    )
+    first = purchase.reason is not Reason.UNDECIDED
+    return Decision(
+        *(odd, "order.state_unknown", SOURCE, (look,) if first else ()),
+        alert="order_state_unknown" if first else None,
+    )
 
 
 def live_orders(purchase: Purchase) -> list[OrderRecord]:
@@ -216,49 +244,23 @@ def live_orders(purchase: Purchase) -> list[OrderRecord]:
     return [order for order in purchase.orders if order.state not in GONE]
 
 
-def _pending(
-    purchase: Purchase, reason: Reason, rule: str, next_action: JsonObject | None = None
-) -> Decision:
-    waiting = end(purchase, State.PENDING, reason, PENDING_MESSAGES[reason])
-    return Decision(change(waiting, next_action=next_action), rule, "")
-
-
-def _awaiting_payment(
-    purchase: Purchase, record: OrderRecord, order: Order, policy: Policy
-) -> Decision:
-    reason = PENDING.get(record.session_state or "", Reason.PROCESSING)
-    session = order.payment.session
-    data = session.next_action.data if session and session.next_action else {}
-    if reason is Reason.REDIRECT and (url := data.get("redirectUrl")):
-        if not allowed(str(url), policy):
-            waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.processing")
-            return Decision(waiting, "order.redirect_refused", "", alert="redirect_refused")
-        return _pending(
-            *(purchase, reason, "order.redirect"), {"action": "redirect", "redirectUrl": url}
-        )
-    if reason is Reason.FUNDS and (source := data.get("sourceId")):
-        action = {"action": "show_payment_instructions", "sourceId": source}
-        return _pending(purchase, reason, "order.funds", action)
-    return _pending(purchase, reason, f"order.{reason.value}")
-
-
-def _cancelled(purchase: Purchase, record: OrderRecord) -> Decision:
-    reason = Reason.FRAUD if record.cancel_reason == "fraud" else Reason.CANCELLED
-    message = "order.failed" if reason is Reason.FRAUD else "order.cancelled"
-    return Decision(end(purchase, State.LOST, reason, message), "order.cancelled", "")
+def _cancelled(purchase: Purchase, record: OrderRecord, how: str, policy: Policy) -> Decision:
+    """Who ended it: the bank or a deadline may be recovered from, a person or fraud may not."""
+    if record.cancel_reason == "fraud":
+        lost = end(purchase, State.LOST, Reason.FRAUD, "order.failed")
+        return Decision(lost, "order.final", SOURCE)
+    at_once = how == "submission.created"  # row 10: ask for new payment
+    if purchase.replacing == record.id or at_once or payment_failed(record):
+        return stale.recover(purchase, record, policy)
+    lost = end(purchase, State.LOST, Reason.CANCELLED, "order.cancelled")
+    return Decision(lost, "order.cancelled", SOURCE)
 
 
 def _cancelling(purchase: Purchase, record: OrderRecord) -> Decision:
     """The shopper had cancelled: take the order back, and promise nothing before it is read."""
-    if record.state in GONE:
-        return _cancelled(purchase, record)
-    return take_back(purchase, record, "order.take_back")
-
-
-def take_back(purchase: Purchase, record: OrderRecord, rule: str) -> Decision:
-    """Cancel all of an order (PLATFORM §5.6)."""
-    waiting = enter(purchase, State.PENDING, Reason.PROCESSING, message="order.processing")
-    lines = tuple(Line(item_id=i.id, quantity=i.quantity or 1) for i in record.items)
-    command = CancelOrder(order_id=record.id, lines=lines)
-    waiting, commands = step(waiting, command, key=f"{purchase.id}/order/{record.id}/cancel")
-    return Decision(waiting, rule, "PLATFORM §5.6", commands)
+    if record.state not in GONE:
+        return stale.take_back(purchase, record, "order.take_back")
+    reason = Reason.FRAUD if record.cancel_reason == "fraud" else Reason.CANCELLED
+    message = "order.failed" if reason is Reason.FRAUD else "order.cancelled"
+    lost = end(change(purchase, replacing=None), State.LOST, reason, message)
+    return Decision(lost, "order.cancelled", SOURCE)

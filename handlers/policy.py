@@ -22,5 +22,8 @@ class Policy:
     # Seconds before the next look-up for an order, and before the next try at a busy platform.
     look_after: tuple[float, ...] = (1, 2, 4, 8, 15, 30)
     slow_look: timedelta = timedelta(minutes=10)
+    redirect_wait: timedelta = timedelta(minutes=30)  # then the redirect counts as abandoned
+    reopenings: int = 1  # returns in vain after which the provider's page is offered once more
+    money_look: timedelta = timedelta(minutes=1)  # between looks at money on its way
     pending_look: timedelta = timedelta(hours=1)  # a webhook may have been lost
     retry_after: tuple[float, ...] = (1, 2, 5, 10, 30, 60, 120)

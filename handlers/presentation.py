@@ -63,9 +63,13 @@ def view(purchase: Purchase, *, shop: bool) -> PurchaseView:
 
 
 def fulfil(purchase: Purchase) -> bool:
-    """Goods may ship: the purchase is accepted and so is its order, now (PLATFORM §8 #12)."""
+    """Goods may ship: the purchase is accepted and so is its order, now (PLATFORM §8 #12).
+
+    Not while a capture or a re-authorization has failed (§5.11).
+    """
     order = purchase.order
-    return purchase.state is State.ACCEPTED and bool(order and order.state == "accepted")
+    sound = purchase.state is State.ACCEPTED and purchase.reason is None
+    return sound and bool(order and order.state == "accepted")
 
 
 def _state(order: OrderRecord, *, shop: bool) -> str | None:

@@ -75,7 +75,9 @@ def _read_later(
 def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Policy) -> Decision:
     found = orders.parsed(reading.orders)
     if decision := orders.adopt(purchase, found, moment, policy):
-        return decision
+        if decision.rule != orders.FORMER:
+            return decision
+        purchase = decision.purchase
     if purchase.waiting_request and purchase.state is State.HELD:
         joined, commands = check(chain.joined(purchase, purchase.waiting_request, moment.at))
         return Decision(joined, "request.joined", "DESIGN, HTTP", commands)

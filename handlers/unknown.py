@@ -60,7 +60,9 @@ def on_found(
 ) -> Decision:
     """An order found ends it; nothing found proves nothing before settling."""
     if decision := orders.adopt(purchase, found, moment, policy):
-        return decision
+        if decision.rule != orders.FORMER:
+            return decision
+        purchase = decision.purchase
     settled_at = _settled_at(purchase, policy)
     if (purchase.looked_at or moment.at) < settled_at:
         return _look_later(purchase, settled_at, moment, policy)

@@ -51,14 +51,21 @@ class Source(Wire):
     credit_card: Card | None = None
 
 
+class Capture(Wire):
+    """An attempt to capture a charge (PLATFORM §2.10)."""
+
+    state: str | None = None
+
+
 class Charge(Wire):
-    """A charge of an order (PLATFORM §2.10)."""
+    """A charge of an order (PLATFORM §2.10). The newest capture is the last."""
 
     id: str
     state: str | None = None
     order_id: str | None = None
     source_id: str | None = None
     failure_code: str | None = None
+    captures: tuple[Capture, ...] = ()
 
 
 class Payment(Wire):

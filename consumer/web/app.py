@@ -58,6 +58,7 @@ OPERATIONS = {
     "/v1/purchases/{id}/payment-source": {"POST": Operation(purchases.choose_source, SHOP)},
     "/v1/purchases/{id}/corrections": {"POST": Operation(purchases.correct, SHOP)},
     "/v1/purchases/{id}/confirmation": {"POST": Operation(purchases.confirm, SHOP)},
+    "/v1/purchases/{id}/return": {"POST": Operation(purchases.back, SHOP)},
     "/v1/purchases/{id}/cancel": {"POST": Operation(purchases.cancel, SHOP)},
     "/v1/purchases/{id}/payment-session": {"GET": Operation(session.show, SHOP)},
     "/v1/purchases/{id}/timeline": {"GET": Operation(operators.story, READ)},

@@ -19,13 +19,14 @@ from schemas.requests import (
     CorrectionsRequest,
     DecisionRequest,
     PurchaseRequest,
+    ReturnRequest,
     SourceRequest,
 )
 
 Json = dict[str, Any]
 REQUESTS = (
     *(PurchaseRequest, SourceRequest, CorrectionsRequest, ConfirmationRequest),
-    *(CancelRequest, DecisionRequest),
+    *(ReturnRequest, CancelRequest, DecisionRequest),
 )
 
 

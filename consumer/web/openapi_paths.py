@@ -203,6 +203,12 @@ def _calls() -> Json:
         f"{path}/confirmation": _confirming(
             "confirmTotal", "The shopper agreed to a total", "ConfirmationRequest"
         ),
+        f"{path}/return": _confirming(
+            "returnShopper",
+            "The shopper is back from a redirect or a step-up",
+            "ReturnRequest",
+            body=False,
+        ),
         f"{path}/cancel": _confirming(
             "cancelPurchase", "The shopper no longer wants it", "CancelRequest", body=False
         ),

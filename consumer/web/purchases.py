@@ -17,6 +17,7 @@ from consumer.web.calls import Call, json_response, not_found, page_limit, read,
 from consumer.web.deps import Deps
 from consumer.web.problems import Problem, bad_field
 from consumer.web.waiting import Stored, answered
+from handlers.calls import Call as FactOfCall
 from handlers.calls import NotNow, refusal
 from handlers.presentation import view
 from schemas.facts import (
@@ -24,6 +25,7 @@ from schemas.facts import (
     CheckoutCorrected,
     OperatorDecided,
     Origin,
+    ShopperReturned,
     SourceChosen,
     TotalConfirmed,
 )
@@ -34,11 +36,11 @@ from schemas.requests import (
     CorrectionsRequest,
     DecisionRequest,
     PurchaseRequest,
+    ReturnRequest,
     SourceRequest,
 )
 
 FILTERS = frozenset({"state", "checkoutId", "upstreamId", "orderId", "limit", "startingAfter"})
-CallFact = SourceChosen | CheckoutCorrected | TotalConfirmed | CancelRequested | OperatorDecided
 
 
 async def create(deps: Deps, call: Call) -> Response:
@@ -91,6 +93,12 @@ async def confirm(deps: Deps, call: Call) -> Response:
     return await _confirmed(deps, call, TotalConfirmed(request=request))
 
 
+async def back(deps: Deps, call: Call) -> Response:
+    """The shopper is back from a redirect or a step-up."""
+    await validated(call.request, ReturnRequest, optional=True)
+    return await _confirmed(deps, call, ShopperReturned())
+
+
 async def cancel(deps: Deps, call: Call) -> Response:
     """The shopper no longer wants it."""
     await validated(call.request, CancelRequest, optional=True)
@@ -112,7 +120,7 @@ class _Recorded:
 
 
 async def _confirmed(
-    deps: Deps, call: Call, fact: CallFact, origin: Origin = Origin.SHOP
+    deps: Deps, call: Call, fact: FactOfCall, origin: Origin = Origin.SHOP
 ) -> Response:
     delivery = Delivery(
         origin,
@@ -132,7 +140,7 @@ async def _confirmed(
 
 
 def _record(
-    deps: Deps, connection: Connection, delivery: Delivery, fact: CallFact
+    deps: Deps, connection: Connection, delivery: Delivery, fact: FactOfCall
 ) -> _Recorded | None:
     purchase = purchases.load(connection, delivery.purchase_id or "")
     if purchase is None:
