@@ -33,9 +33,14 @@ def on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
 
 
 def _noted(purchase: Purchase, fact: PlatformEvent, order_id: str) -> Purchase:
-    """The order with what the event says of it; told again when it has been read."""
-    bare = OrderRecord(id=order_id, checkout_id=None, state=None)
-    known = next((o for o in purchase.orders if o.id == order_id), bare)
+    """The order with what the event says of it; told when it has been read.
+
+    It may be the first that we hear of our own order, but never of a second one.
+    """
+    known = next((o for o in purchase.orders if o.id == order_id), None)
+    if known is None and purchase.orders:
+        return purchase
+    known = known or OrderRecord(id=order_id, checkout_id=None, state=None)
     trouble = trouble_told(fact.type, known.trouble)
     if trouble is known.trouble:
         return purchase

@@ -77,7 +77,7 @@ def test_an_order_that_could_not_be_read_for_a_fault_of_ours_is_read_later(statu
     assert where(world) == (State.ACCEPTED, None)
 
 
-@pytest.mark.parametrize("behaviour", ["funds", "redirect", "slow", "watched"])
+@pytest.mark.parametrize("behaviour", ["funds", "slow", "watched"])
 def test_a_pending_purchase_is_looked_at_again_without_any_event(behaviour: str) -> None:
     world = chosen(behaviour)
     world.run()

@@ -18,6 +18,7 @@ from schemas.facts import (
     KeyTaken,
     PlatformEvent,
     PurchaseRequested,
+    ShopperReturned,
     SourceChosen,
     TimerFired,
     TotalConfirmed,
@@ -80,6 +81,10 @@ TYPES = (
 )
 
 
+TROUBLES = ("order.charge.capture.failed", "order.charge.reauth.failed", "order.chargeback")
+ENDS = ("order.charge.capture.complete", "order.dispute.resolved")
+
+
 class Walk:
     """Takes choices from the script until it is used up."""
 
@@ -127,6 +132,8 @@ class Walk:
             *(self.post_office,) * 2,
             *(self.operator,) * 2,
             self.platform,
+            self.provider,
+            self.aftermath,
             self.straggler,
             self.junk,
             self.stale_call,
@@ -144,7 +151,7 @@ class Walk:
         faults: list[str | Result] = []
         if slot.command.kind == "submit":
             faults += [*FAULTS, *ANSWERS]
-        elif slot.command.kind == "read_order":
+        elif slot.command.kind in ("read_order", "inspect_order", "refresh_order"):
             faults += ["busy", rejected(401), rejected(403), rejected(404, "x")]
         elif slot.command.kind.startswith(("read", "find")):
             faults += [*("busy",) * 8, rejected(401), rejected(404, "x")]
@@ -198,7 +205,7 @@ class Walk:
     def shopper(self) -> None:
         """The shopper, or the storefront, does something that the API takes."""
         world = self.world
-        rest = ("again", "reuse", "agree", "agree", "call", "mend", "other")
+        rest = ("again", "reuse", "agree", "agree", "call", "mend", "back", "back", "other")
         kind = self.pick((*("pay",) * 6, *rest))
         world.story.append(f"{world.now:%d %H:%M:%S} the shopper: {kind}")
         match kind:
@@ -214,6 +221,8 @@ class Walk:
                 world.request(checkout_id=world.purchase.current.checkout_id)
             case "mend":
                 self.mend()
+            case "back":
+                world.call(ShopperReturned())
             case "reuse" if world.purchase.declined:
                 world.choose(world.purchase.declined[-1].source_id)
             case "other":
@@ -265,6 +274,28 @@ class Walk:
         if self.world.stragglers:
             world = self.world
             world.tell(world.stragglers.pop(self.pick(range(len(world.stragglers)))))
+
+    def provider(self) -> None:
+        """Whoever pays elsewhere does so, or fails to; and the platform's mood about cancels."""
+        world = self.world
+        world.cancels = self.pick(("allowed",) * 8 + ("refused", "ignored"))
+        waiting = [s for s in world.sources.values() if s["state"].startswith("pending")]
+        if waiting:
+            source = self.pick(waiting)
+            source["state"] = self.pick(("chargeable", "chargeable", "failed"))
+            if source["state"] == "chargeable":
+                world.post("source.chargeable", source)
+
+    def aftermath(self) -> None:
+        """Something goes wrong with an order, later."""
+        world = self.world
+        if not world.orders:
+            return
+        id = self.pick(tuple(world.orders))
+        if self.pick((False, True)) and world.orders[id]["state"] == "pending_payment":
+            world.fail_charge(id, self.pick(("declined", "do_not_honor", "fraud")))
+            return
+        world.post(self.pick((*TROUBLES, *ENDS)), world.orders[id])
 
     def platform(self) -> None:
         """An order of ours goes on at the platform."""

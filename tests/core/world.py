@@ -163,6 +163,7 @@ class World:
     old_mail: list[PlatformEvent] = field(default_factory=list)
     stragglers: list[CommandEnded] = field(default_factory=list)
     later: list[tuple[datetime, Callable[[], object]]] = field(default_factory=list)
+    cancels: str = "allowed"  # or refused, or ignored: taken without effect (PLATFORM §8 #14)
     extra_total: float = 0.0  # what the next opened checkout costs more
     blur: JsonObject = field(default_factory=dict)  # how orders look on the wire instead
     faults: dict[str, str | Result] = field(default_factory=dict)  # by kind, until taken away
@@ -182,6 +183,7 @@ class World:
     barred: set[str] = field(default_factory=set)  # sources hard-declined, as heard
     readings: dict[str, tuple[datetime, JsonObject, tuple[str, ...]]] = field(default_factory=dict)
     looked: tuple[datetime, tuple[str, ...], bool] | None = None
+    inspected: dict[str, bool] = field(default_factory=dict)  # order: was it paid when looked at?
     agreed: Money | None = None
     asked: JsonObject = field(default_factory=dict)  # corrections that we took and nobody refused
     cancelled: bool = False
@@ -360,7 +362,7 @@ class World:
             return NeverSent()
         self._check_command(command)
         fault = fault or self.faults.get(command.kind)
-        reading = command.kind.startswith(("read", "find"))
+        reading = command.kind.startswith(("read", "find", "inspect", "refresh"))
         if isinstance(fault, str) and fault != "busy" and reading:
             fault = "busy"  # a reading is never unknown
         match fault:
@@ -469,7 +471,7 @@ class World:
             "type": "creditCard",
             "state": "chargeable",
             "reusable": saved,
-            "flow": "standard",
+            "flow": {"redirect": "redirect", "funds": "receiver"}.get(behaviour, "standard"),
             "owner": {"firstName": "Ada", "lastName": "Probe", "address": ADDRESS},
             "paymentSessionId": self.checkouts[checkout]["payment"]["session"]["id"],
             "creditCard": {"brand": "Visa", "expirationMonth": 7, "expirationYear": 2030},
@@ -544,6 +546,7 @@ class World:
                     return rejected(404, "not_found", "id")
                 ids = [source["id"] for source in order["payment"]["sources"]]
                 found = [copy.deepcopy(self.sources[id]) for id in ids]
+                self.inspected[order["id"]] = self._paid(order)
                 return Succeeded(status=200, body={"order": self._shown(order), "sources": found})
             case RefreshOrder():
                 return self._refresh(command.order_id)
@@ -669,6 +672,17 @@ class World:
         self.post(f"order.{_event_of(state)}", self._shown(order))
         self._check_one_order()
 
+    def fail_charge(self, order_id: str, code: str = "declined", *, shape: str = "charge") -> None:
+        """A charge fails after the order was made; no other event tells (PLATFORM §8 #1, #3)."""
+        order = self.orders[order_id]
+        payment = order["payment"]
+        source = payment["sources"][0]["id"] if payment["sources"] else None
+        charge = {"id": "ch-late", "state": "failed", "sourceId": source, "failureCode": code}
+        payment["charges"] = [charge]
+        order["updatedTime"] = self.now.isoformat()
+        told = charge | {"orderId": order_id} if shape == "charge" else self._shown(order)
+        self.post("order.charge.failed", told)
+
     def _refresh(self, order_id: str) -> Result:
         """POST /orders/{id}/refresh: what the shopper did there counts (PLATFORM §5.6)."""
         order = self.orders.get(order_id)
@@ -687,7 +701,12 @@ class World:
         order = self.orders.get(order_id)
         if order is None or order["state"] not in ("pending_payment", "accepted", "in_review"):
             return rejected(409, "order_cancelled", "orderId")
-        self.move(order_id, "cancelled")
+        if self.cancels == "refused":
+            return rejected(409, "order_not_submitted", "orderId")
+        if self.cancels == "ignored":
+            return Succeeded(status=201, body={"id": "f1", "orderId": order_id})
+        pending = order["state"] == "pending_payment"
+        self.move(order_id, "cancelled", "failed" if pending else None)
         return Succeeded(status=201, body={"id": "f1", "orderId": order_id})
 
     def post(self, type: str, body: JsonObject) -> None:
@@ -805,6 +824,8 @@ class World:
             self.claim(touched not in self.became, f"I2: {command.kind} of consumed {touched}")
         if isinstance(command, OpenCheckout | AttachSource | UpdateCheckout):
             self.claim(not self.unsettled_now(), f"I6: {command.kind} while the outcome is unknown")
+        if isinstance(command, CancelOrder):
+            self._check_cancel(command.order_id)
         if isinstance(command, OpenCheckout):
             last = max((s.at for s in self.sent), default=START)
             assert self.looked is not None, "I3: opened without a look-up"
@@ -815,9 +836,31 @@ class World:
         if isinstance(command, Submit):
             self._check_submission(command)
 
+    def _check_cancel(self, order_id: str) -> None:
+        """An order whose money is on its way is awaited, unless the shopper takes it back (I5)."""
+        if not self.cancelled:
+            self.claim(order_id in self.inspected, "I5: cancelled without a look at its money")
+            self.claim(not self.inspected[order_id], "I5: cancelled a paid order")
+
+    def _paid(self, order: JsonObject) -> bool:
+        payment = order["payment"]
+        charges = {charge["state"] for charge in payment["charges"]}
+        state = payment["session"]["state"]
+        if "capturable" in charges:
+            return True
+        if charges == {"failed"} or state in ("failed", "cancelled"):
+            return False
+        sources = [self.sources[source["id"]] for source in payment["sources"]]
+        elsewhere = [s for s in sources if s["flow"] != "standard"]
+        return state == "pending" or "chargeable" in {s["state"] for s in elsewhere}
+
     def unsettled_now(self) -> bool:
         """Whether a submission may still become an order unseen."""
-        return any(self.now < at + self.policy.settle for at in self.unsettled.values())
+        return any(self.now < at + self.policy.settle for at in self._open_ends().values())
+
+    def _open_ends(self) -> dict[str, datetime]:
+        """Checkouts whose submission got no answer, and of which we heard no order since."""
+        return {id: at for id, at in self.unsettled.items() if id not in self.became}
 
     def _check_submission(self, command: Submit) -> None:
         permit, purchase = command.permit, self.purchase
@@ -839,11 +882,11 @@ class World:
         ready = session.get("state") == "requires_confirmation" or free
         self.claim(ready and session.get("amountRemainingToBeContributed") == 0, f"I1: {session}")
         self.claim(set(ids) == set(purchase.checkout_ids), "I3: orders of the chain not looked up")
-        for unsettled in self.unsettled.values():
+        for unsettled in self._open_ends().values():
             self.claim(self.now >= unsettled + self.policy.settle, "I6: repeated before settling")
         self.claim(
             # A definite 409 with empty look-ups ended those that were refused.
-            not (set(self.unsettled) - self.refused - {id}),
+            not (set(self._open_ends()) - self.refused - {id}),
             "I6: another checkout after an unknown outcome",
         )
         self.claim(not self.cancelled, "submitted after the shopper had cancelled")
