@@ -1,6 +1,6 @@
 """Stands in for DigitalRiver.js: makes sources and authenticates them, without a secret key."""
 
-from . import cards, customers, sources
+from . import cards, customers, sources, waiting
 from .errors import Refusal, invalid, not_found
 from .fields import FLAG, NUMBER, OBJECT, TEXT, check, check_place
 from .limiter import is_live
@@ -31,7 +31,7 @@ def create_source(world: World, body: Json) -> Source:
     kind = body.get("type") or "creditCard"
     if kind not in cards.KNOWN:
         raise invalid("type", f"'{kind}' is not a valid type.")
-    owner = body.get("owner") or (sources.owner_of(checkout) if checkout else {})
+    owner, told_address = sources.owner_of(checkout, body.get("owner"))
     if "firstName" in owner and not owner["firstName"]:
         raise invalid("owner.firstName", "'' is not a valid owner.firstname.")
     number = _number(body) if kind == "creditCard" else None
@@ -39,6 +39,7 @@ def create_source(world: World, body: Json) -> Source:
         message = "The source could not be created with the details provided."
         raise Refusal(400, "source_creation_failed", message)
     source = _source(world, body, kind, number, owner, checkout)
+    source.told_address = told_address
     sources.store(world, source)
     _save(world, source, body)
     return source
@@ -86,13 +87,13 @@ def _source(
         session_id=checkout.session.id if checkout else None,
         fingerprint=cards.fingerprint(number) if number else None,
         decline=cards.decline_of(number, last_name),
-        trouble=cards.TROUBLE.get(number or ""),
+        trouble=cards.trouble_of(number, last_name),
     )
     if flow == "redirect":
         urls = {"returnUrl": body.get("returnUrl"), "cancelUrl": body.get("cancelUrl")}
         redirect = {name: url for name, url in urls.items() if url}
         source.details["redirect"] = {
-            "redirectUrl": f"{world.url}/payments/redirects/{source.id}?apiKey=pk_test_sandbox",
+            "redirectUrl": waiting.url(world, source),
             **redirect,
         }
     return source

@@ -10,8 +10,14 @@ BRANDS = (
 
 SOURCE_FAILS = "4000000000003295"
 CHARGE_FAILS = "4000000000003600"
-# The charge works and what comes later does not: a capture, a cancel.
-TROUBLE = {"4000000000004103": "capture", "4000000000004442": "cancel"}
+# The charge works and what comes later does not: a capture that fails at once, or after it was
+# pending, or stays pending; a cancel that fails.
+TROUBLE = {
+    "4000000000004103": "capture", "4000000000004442": "cancel",
+    "4485951788521565": "capture_later", "4024007120579635": "capture_never",
+    "4000000000000028": "capture_never",
+}  # fmt: skip
+TROUBLE_NAMES = {"CaptureFail": "capture", "CancelFail": "cancel"}
 
 STANDARD = frozenset({"creditCard", "googlePay", "applePay"})
 RECEIVER = frozenset({"wireTransfer", "konbini"})
@@ -22,6 +28,10 @@ KNOWN = STANDARD | RECEIVER | REDIRECT_FIRST | frozenset({
     "klarnaCredit", "klarnaCreditRecurring", "bankTransfer", "msts", "bancontact", "giftCard",
     "ideal",
 })  # fmt: skip
+# The provider goes on working after the shopper has finished (PLATFORM §7.1, SEPA).
+SETTLE_LATER = frozenset({"directDebit"})
+CHARGE_PENDS = frozenset({"ChargeFailedAfterPending", "ChargeRemainPending"})
+FAILS_AFTER_REDIRECT = frozenset({"SourceFailAfterRedirect", "authFailAfterRedirect"})
 RECURRING = STANDARD | frozenset({
     "klarnaCredit", "klarnaCreditRecurring", "directDebit", "msts", "alipay", "payPalBilling",
 })  # fmt: skip
@@ -58,6 +68,11 @@ def decline_of(number: str | None, last_name: str) -> str | None:
     if number == CHARGE_FAILS or last_name in CHARGE_FAILS_NAMES:
         return "failed-request"
     return None
+
+
+def trouble_of(number: str | None, last_name: str) -> str | None:
+    """What goes wrong with a charge of this source later, from its test data alone."""
+    return TROUBLE.get(number or "") or TROUBLE_NAMES.get(last_name)
 
 
 def expired(month: int, year: int, now: datetime) -> bool:

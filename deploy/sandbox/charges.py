@@ -17,7 +17,7 @@ def find(world: World, live: bool, charge_id: str) -> Charge:
 
 
 def decline_code(world: World, source: Source) -> str | None:
-    """Why this source can't be charged now, if so."""
+    """Why this source can't be charged now, if so, by its own data."""
     details = source.details
     if source.type == "creditCard" and cards.expired(
         details["expirationMonth"], details["expirationYear"], world.clock.now()
@@ -51,9 +51,18 @@ def note(
     })  # fmt: skip
 
 
+def _not_authenticated(world: World, checkout: Checkout, source: Source) -> str | None:
+    """A saved source, for every session anew (PLATFORM §5.5), if the setting says so."""
+    asked = world.settings.saved_sources == "authenticated" and source.reusable
+    shopper = checkout.charge_type == "customer_initiated"
+    if asked and shopper and checkout.session.id not in source.authenticated:
+        return "authentication_required"
+    return None
+
+
 def attempt(world: World, checkout: Checkout, source: Source) -> None:
     """Raises the decline of a source that can't be charged; a single-use one is then spent."""
-    code = decline_code(world, source)
+    code = decline_code(world, source) or _not_authenticated(world, checkout, source)
     if code is None:
         return
     currency = checkout.fields["currency"]
@@ -65,7 +74,12 @@ def attempt(world: World, checkout: Checkout, source: Source) -> None:
 
 
 def authorize(
-    world: World, order: Order, source: Source, amount: Decimal, state: str = "capturable"
+    world: World,
+    order: Order,
+    source: Source,
+    amount: Decimal,
+    state: str = "capturable",
+    code: str | None = None,
 ) -> Charge:
     """Takes what the source carries; a single-use source is then spent."""
     charge = Charge(
@@ -79,11 +93,12 @@ def authorize(
         source_id=source.id,
         session_id=order.session.id,
         type=order.charge_type,
+        failure_code=code,
     )
     world.charges[charge.id] = charge
     order.charge_ids.append(charge.id)
-    note(world, order.checkout_id, order.id, source, charge.amount, charge.currency, state)
-    if not source.reusable:
+    note(world, order.checkout_id, order.id, source, charge.amount, charge.currency, state, code)
+    if not source.reusable and source.state == "chargeable":
         source.state = "consumed"
     return charge
 
@@ -101,9 +116,9 @@ def view(charge: Charge, inside_order: bool = False) -> Json:
         "type": charge.type,
     }
     if charge.captures:
-        shown["captures"] = charge.captures
+        shown["captures"] = [dict(one) for one in charge.captures]
     if charge.cancels:
-        shown["cancels"] = charge.cancels
+        shown["cancels"] = [dict(one) for one in charge.cancels]
     if charge.failure_code:
         shown["failureCode"] = charge.failure_code
     if not inside_order:
@@ -115,12 +130,30 @@ def view(charge: Charge, inside_order: bool = False) -> Json:
     return shown
 
 
-def capture(world: World, charge: Charge) -> None:
+def capture(world: World, charge: Charge) -> bool:
+    """Whether the money is there now. Some cards stay pending, or fail later (PLATFORM §7.1)."""
     if charge.state != "capturable":
-        return
-    works = world.sources[charge.source_id].trouble != "capture"
+        return False
+    trouble = world.sources[charge.source_id].trouble
+    if trouble in ("capture_later", "capture_never"):
+        charge.state = "processing"
+        record(world, charge, charge.captures, "capture", "pending")
+        if trouble == "capture_later" and world.later is not None:
+            seconds = world.clock.scaled(world.settings.settlement_seconds)
+            world.later(seconds, lambda: _fail_capture(world, charge))
+        return False
+    works = trouble != "capture"
     charge.state = "complete" if works else "processing"
-    _record(world, charge, charge.captures, "capture", works)
+    record(world, charge, charge.captures, "capture", "complete" if works else "failed")
+    return works
+
+
+def _fail_capture(world: World, charge: Charge) -> None:
+    if world.charges.get(charge.id) is not charge:
+        return
+    last = charge.captures[-1]
+    last |= {"state": "failed", "failureCode": "failed-request", "updatedTime": stamp(world.now())}
+    world.emit("order.charge.capture.failed", charge.live, view(charge))
 
 
 def cancel(world: World, charge: Charge) -> None:
@@ -129,20 +162,20 @@ def cancel(world: World, charge: Charge) -> None:
     works = world.sources[charge.source_id].trouble != "cancel"
     if works:
         charge.state = "cancelled"
-    _record(world, charge, charge.cancels, "cancel", works)
+    record(world, charge, charge.cancels, "cancel", "complete" if works else "failed")
 
 
-def _record(world: World, charge: Charge, records: list[Json], step: str, works: bool) -> None:
+def record(world: World, charge: Charge, records: list[Json], step: str, state: str) -> None:
     """`failureCode` is nearly always `failed-request` here (PLATFORM §8 #45)."""
     moment = stamp(world.now())
-    record: Json = {
+    entry: Json = {
         "id": world.new_id(),
         "createdTime": moment,
         "updatedTime": moment,
         "amount": float(charge.amount),
-        "state": "complete" if works else "failed",
+        "state": state,
     }
-    if not works:
-        record["failureCode"] = "failed-request"
-    records.append(record)
-    world.emit(f"order.charge.{step}.{record['state']}", charge.live, view(charge))
+    if state == "failed":
+        entry["failureCode"] = "failed-request"
+    records.append(entry)
+    world.emit(f"order.charge.{step}.{state}", charge.live, view(charge))

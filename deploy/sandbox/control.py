@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from . import browser, checkouts, customers, orders, settlement, sources, webhooks
+from . import accounts, browser, payments, sources, triggers, webhooks
 from .errors import Refusal, missing, not_found
 from .fields import parse
 from .model import Json
@@ -17,6 +17,16 @@ from .sender import Sender
 from .world import World, encoded
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+TRIGGERS: tuple[tuple[str, Callable[[World, str, Json], triggers.Answer]], ...] = (
+    ("/_sandbox/orders/{id}/settle", triggers.settle),
+    ("/_sandbox/orders/{id}/trouble", triggers.trouble),
+    ("/_sandbox/sources/{id}", triggers.source),
+    ("/_sandbox/sources/{id}/pay", triggers.pay),
+    ("/_sandbox/sources/{id}/expire", triggers.expire),
+    ("/_sandbox/customers/{id}", triggers.customer),
+    ("/_sandbox/checkouts/{id}/session", triggers.session),
+    ("/_sandbox/checkout-sessions", triggers.own_checkout),
+)
 
 
 @dataclass(slots=True)
@@ -32,10 +42,6 @@ class Control:
             ("DELETE", "/_sandbox/faults", self.clear_faults),
             ("GET", "/_sandbox/settings", self.settings),
             ("POST", "/_sandbox/settings", self.change_settings),
-            ("POST", "/_sandbox/orders/{id}/settle", self.settle),
-            ("POST", "/_sandbox/sources/{id}", self.source),
-            ("POST", "/_sandbox/customers/{id}", self.customer),
-            ("POST", "/_sandbox/checkouts/{id}/session", self.session),
             ("POST", "/_sandbox/events", self.emit),
             ("POST", "/_sandbox/events/{id}/redeliver", self.redeliver),
             ("GET", "/_sandbox/webhooks", self.webhooks),
@@ -43,6 +49,8 @@ class Control:
             ("POST", "/_sandbox/reset", self.reset),
             ("POST", "/_browser/sources", self.create_source),
             ("POST", "/_browser/authenticate", self.authenticate),
+            ("GET", "/_browser/instructions/{id}", self.instructions),
+            *(("POST", path, self._trigger(call)) for path, call in TRIGGERS),
         ]
         found = [Route(path, self._json(call), methods=[method]) for method, path, call in table]
         flush = Route("/_sandbox/webhooks/flush", self.flush, methods=["POST"])
@@ -58,9 +66,14 @@ class Control:
 
         return endpoint
 
+    def _trigger(
+        self, call: Callable[[World, str, Json], triggers.Answer]
+    ) -> Callable[[Request, Json], tuple[int, Any]]:
+        return lambda request, body: call(self.world, request.path_params.get("id", ""), body)
+
     def ledger_view(self) -> Json:
         return self.world.ledger.view(
-            [orders.ledger_entry(order) for order in self.world.orders.values()]
+            [accounts.entry(self.world, order) for order in self.world.orders.values()]
         )
 
     def ledger(self, request: Request, body: Json) -> tuple[int, Any]:
@@ -86,39 +99,6 @@ class Control:
     def change_settings(self, request: Request, body: Json) -> tuple[int, Any]:
         self.world.settings.change(body)
         return 200, self.world.settings.view()
-
-    def settle(self, request: Request, body: Json) -> tuple[int, Any]:
-        order = self.world.orders.get(request.path_params["id"])
-        if order is None:
-            raise not_found("id", "No such order.")
-        settlement.settle(self.world, order, body.get("state", ""), body.get("cancelReason"))
-        return 200, orders.view(self.world, order)
-
-    def source(self, request: Request, body: Json) -> tuple[int, Any]:
-        """Sets a source's state, as a provider does: `{"state": "chargeable"}`."""
-        source = self.world.sources.get(request.path_params["id"])
-        if source is None:
-            raise not_found("id", "No such source.")
-        source.state = body.get("state", source.state)
-        if source.state == "chargeable":
-            self.world.emit("source.chargeable", source.live, sources.view(source))
-        return 200, sources.view(source)
-
-    def customer(self, request: Request, body: Json) -> tuple[int, Any]:
-        customer = self.world.customers.get(request.path_params["id"])
-        if customer is None:
-            raise not_found("id", "No such customer.")
-        return 200, customers.view(self.world, customers.update(self.world, customer, body))
-
-    def session(self, request: Request, body: Json) -> tuple[int, Any]:
-        """Forces a session's state, or with null lets it follow the rules again."""
-        checkout = self.world.checkouts.get(request.path_params["id"])
-        if checkout is None:
-            raise not_found("id", "No such checkout.")
-        before = checkouts.view(self.world, checkout)
-        checkout.session.forced = body.get("state")
-        checkouts.touch(self.world, checkout, before)
-        return 200, checkouts.view(self.world, checkout)
 
     def emit(self, request: Request, body: Json) -> tuple[int, Any]:
         """Any event: `{"type": "order.dispute", "object": {…}, "liveMode": false}`."""
@@ -170,3 +150,7 @@ class Control:
 
     def authenticate(self, request: Request, body: Json) -> tuple[int, Any]:
         return 200, browser.authenticate(self.world, body)
+
+    def instructions(self, request: Request, body: Json) -> tuple[int, Any]:
+        secret = request.query_params.get("clientSecret")
+        return 200, payments.instructions(self.world, request.path_params["id"], secret)

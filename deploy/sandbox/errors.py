@@ -72,3 +72,12 @@ def session_closed() -> Refusal:
         "session_update_not_allowed",
         "Updating source is not allowed for the current session state.",
     )
+
+
+def reauthorization_failed() -> Refusal:
+    """No `type`, and `description` for `message` (PLATFORM A.1)."""
+    refusal = Refusal(409, "payment_authorization_failed")
+    text = "Fulfillment cannot be processed because the payment authorization has expired"
+    error = {"code": refusal.code, "parameter": "orderId", "description": text}
+    refusal.body = {"errors": [error]}
+    return refusal

@@ -2,11 +2,12 @@
 
 from decimal import Decimal
 
-from . import charges, orders, settlement
+from . import charges, endings, orders, settlement
 from .clock import stamp
-from .errors import Refusal, invalid, missing
+from .errors import Refusal, invalid, missing, reauthorization_failed
 from .fields import LIST, NUMBER, OBJECT, TEXT, check, check_metadata, text
 from .model import Json, Order, OrderItem
+from .states import move
 from .world import World
 
 FIELDS = {
@@ -31,6 +32,9 @@ def create(world: World, live: bool, body: Json) -> Json:
         raise missing("items")
     _check_order(order)
     wanted = [_wanted(order, one) for one in body["items"]]
+    _check_shipping(order, sum(ship for _, ship, _ in wanted))
+    if not order.settled and not _cancels(world, order):
+        return _record(world, order, body)
     shown = _record(world, order, body)
     for item, ship, cancel in wanted:
         item.shipped += ship
@@ -51,6 +55,30 @@ def _check_order(order: Order) -> None:
     if order.state in refusals:
         code, message = refusals[order.state]
         raise Refusal(409, code, message, "orderId")
+
+
+def _check_shipping(order: Order, shipped: int) -> None:
+    """Only accepted orders ship (PLATFORM §5.11), and only while they are authorized (A.1)."""
+    if shipped and not order.settled:
+        message = f"Order '{order.id}' has not been submitted."
+        raise Refusal(409, "order_not_submitted", message, "orderId")
+    if shipped and not order.authorized:
+        raise reauthorization_failed()
+
+
+def _cancels(world: World, order: Order) -> bool:
+    """Whether an order that still waits is cancelled now (PLATFORM §8 #14)."""
+    how = world.settings.cancels
+    if how == "allowed":
+        return True
+    endings.note_cancel(world, order, "merchant", how, None)
+    if how == "refused":
+        message = f"Order '{order.id}' has not been submitted."
+        raise Refusal(409, "order_not_submitted", message, "orderId")
+    if how == "later":
+        act = settlement.while_open(world, order, lambda: endings.cancel(world, order, "merchant"))
+        settlement.later(world, world.settings.settlement_seconds, act)
+    return False
 
 
 def _wanted(order: Order, one: object) -> tuple[OrderItem, int, int]:
@@ -111,19 +139,19 @@ def _record(world: World, order: Order, body: Json) -> Json:
 def _settle(world: World, order: Order) -> None:
     """All cancelled: the order is cancelled. All shipped or cancelled: fulfilled and captured."""
     if all(item.cancelled == item.quantity for item in order.items):
-        settlement.cancel(world, order)
+        endings.cancel(world, order, "merchant")
         return
     order.cancelled = _cancelled_amount(order)
     order.updated = world.now()
     if any(item.shipped + item.cancelled < item.quantity for item in order.items):
         return
-    settlement.move(world, order, "fulfilled")
+    move(world, order, "fulfilled")
     orders.announce(world, order, "order.fulfilled")
-    for charge_id in order.charge_ids:
-        charges.capture(world, world.charges[charge_id])
-    order.captured = order.total - order.cancelled
-    settlement.move(world, order, "complete")
-    orders.announce(world, order, "order.complete")
+    captured = [charges.capture(world, world.charges[one]) for one in order.charge_ids]
+    if all(captured):
+        order.captured = order.total - order.cancelled
+        move(world, order, "complete")
+        orders.announce(world, order, "order.complete")
 
 
 def _cancelled_amount(order: Order) -> Decimal:

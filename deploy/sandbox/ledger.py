@@ -15,6 +15,9 @@ class Ledger:
     submissions: list[Entry] = field(default_factory=list)
     dead_touches: list[Entry] = field(default_factory=list)
     late_commits: list[Entry] = field(default_factory=list)
+    cancels: list[Entry] = field(default_factory=list)
+    late_payments: list[Entry] = field(default_factory=list)
+    provider_visits: list[Entry] = field(default_factory=list)
     requests: int = 0
     rate_limited: int = 0
     webhooks: Counter[str] = field(default_factory=Counter)
@@ -28,6 +31,9 @@ class Ledger:
             "submissions": self.submissions,
             "deadTouches": self.dead_touches,
             "lateCommits": self.late_commits,
+            "cancels": self.cancels,
+            "latePayments": self.late_payments,
+            "providerVisits": self.provider_visits,
             "rateLimited": self.rate_limited,
             "requests": self.requests,
             "webhooks": {name: self.webhooks[name] for name in names},

@@ -12,6 +12,8 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Source:
+    """`told_address`: the shopper gave one; else the sandbox made the owner's up."""
+
     id: str
     secret: str
     live: bool
@@ -31,6 +33,8 @@ class Source:
     decline: str | None = None
     trouble: str | None = None
     removed: bool = False
+    told_address: bool = True
+    deadline: datetime | None = None
     authenticated: set[str] = field(default_factory=set)
 
     @property
@@ -119,6 +123,8 @@ class OrderItem:
 
 @dataclass(slots=True)
 class Order:
+    """`authorized` ends with a failed re-authorization; `history` is for the ledger alone."""
+
     id: str
     live: bool
     checkout_id: str
@@ -140,6 +146,10 @@ class Order:
     cancelled: Decimal = Decimal(0)
     cancel_reason: str | None = None
     forget: bool = False
+    checkout_session_id: str | None = None
+    authorized: bool = True
+    disputed_from: str | None = None
+    history: list[Json] = field(default_factory=list)
 
     @property
     def upstream_id(self) -> str | None:

@@ -10,7 +10,6 @@ from .model import Json, Order, OrderItem
 from .world import World
 
 UPDATE = {"upstreamId": TEXT, "metadata": OBJECT, "requestToBeForgotten": FLAG}
-OVER = frozenset({"cancelled", "blocked"})
 
 
 def find(world: World, live: bool, order_id: str, parameter: str = "id") -> Order:
@@ -87,20 +86,4 @@ def _item(item: OrderItem) -> Json:
         "state": item.state,
         "stateTransitions": {name: stamp(at) for name, at in item.transitions.items()},
         "availableToRefundAmount": 0.0,
-    }
-
-
-def ledger_entry(order: Order) -> Json:
-    """`live`: not over without having been sold."""
-    return {
-        "id": order.id,
-        "checkoutId": order.checkout_id,
-        "upstreamId": order.upstream_id,
-        "state": order.state,
-        "totalAmount": float(order.total),
-        "currency": order.fields["currency"],
-        "createdTime": stamp(order.created),
-        "metadata": order.fields.get("metadata") or {},
-        "live": order.state not in OVER,
-        "liveMode": order.live,
     }

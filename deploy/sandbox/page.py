@@ -20,14 +20,23 @@ def page(ledger: Json, hooks: list[Json]) -> str:
     """A whole page without external assets; everything from outside is escaped."""
     upstream = Counter(one["upstreamId"] for one in ledger["orders"] if one["live"])
     sections = (
-        _table("Orders", ledger["orders"],
-               ("createdTime", "id", "checkoutId", "upstreamId", "state", "totalAmount",
-                "currency"),
+        _table("Orders", [_order_row(one) for one in ledger["orders"]],
+               ("createdTime", "id", "checkoutId", "upstreamId", "states", "totalAmount",
+                "currency", "money"),
                lambda one: one["live"] and one["upstreamId"] and upstream[one["upstreamId"]] > 1),
         _table("Charge attempts", ledger["chargeAttempts"],
                ("at", "checkoutId", "orderId", "sourceId", "card", "amount", "currency",
                 "result", "code"),
                lambda one: False),
+        _table("Cancels", ledger["cancels"],
+               ("at", "orderId", "upstreamId", "by", "reason", "result", "state", "sessionState",
+                "moneyOnItsWay"),
+               lambda one: one["moneyOnItsWay"] and one["state"] == "pending_payment"
+               and one["by"] == "merchant"),
+        _table("Late payments", ledger["latePayments"],
+               ("at", "sourceId", "type", "choice", "orderId", "orderState", "amount",
+                "currency"),
+               lambda one: one["orderId"]),
         _table("Submissions", ledger["submissions"],
                ("at", "checkoutId", "upstreamId", "sessionState", "amountRemaining", "status",
                 "code", "fault", "committed", "orderId"),
@@ -51,6 +60,14 @@ def page(ledger: Json, hooks: list[Json]) -> str:
         f"<style>{STYLE}</style></head><body><h1>Sandbox ledger</h1>"
         f'<p class="figures">{shown}</p>{"".join(sections)}</body></html>'
     )
+
+
+def _order_row(order: Json) -> Json:
+    """The states on the way, and what became of each charge."""
+    states = [step["state"] for step in order["history"]]
+    path = [state for place, state in enumerate(states) if states[place - 1 : place] != [state]]
+    money = ", ".join(f"{one['type']} {one['amount']} {one['money']}" for one in order["charges"])
+    return {**order, "states": " > ".join(path), "money": money or None}
 
 
 def _table(

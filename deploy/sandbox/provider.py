@@ -7,13 +7,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from . import sources
+from . import payments
+from .errors import Refusal
 from .model import Source
 from .world import World
 
 
 @dataclass(slots=True)
 class Provider:
+    """A script posts to `…/approve`, `…/decline` or `…/abandon`, as the page's buttons do."""
+
     world: World
 
     def routes(self) -> list[Route]:
@@ -24,33 +27,40 @@ class Provider:
         ]
 
     def _source(self, request: Request) -> Source | None:
-        return self.world.sources.get(request.path_params["id"])
+        source = self.world.sources.get(request.path_params["id"])
+        return source if source is not None and source.flow == "redirect" else None
 
     async def show(self, request: Request) -> Response:
+        """As often as the shopper likes, while the payment is open."""
         source = self._source(request)
         if source is None:
             return HTMLResponse("No such payment.", 404)
+        if source.state != "pending_redirect":
+            return HTMLResponse(_page("<p>This payment is over.</p>"))
         forms = "".join(
             f'<form method="post" action="/payments/redirects/{escape(source.id)}/{choice}">'
             f"<button>{choice}</button></form>"
-            for choice in ("approve", "decline")
+            for choice in payments.CHOICES
         )
-        return HTMLResponse(
-            '<!doctype html><html lang="en"><title>Payment provider</title>'
-            f"<p>{float(source.amount)} {escape(source.currency or '')}</p>{forms}</html>"
-        )
+        amount = f"{float(source.amount)} {escape(source.currency or '')}"
+        return HTMLResponse(_page(f"<p>{amount}</p>{forms}"))
 
     async def choose(self, request: Request) -> Response:
-        """Approve makes the source chargeable; decline leaves it waiting (PLATFORM §7.1)."""
+        """Goes back to the shop if it gave a URL; 409 if the payment is over."""
         source = self._source(request)
         choice = request.path_params["choice"]
-        if source is None or choice not in ("approve", "decline"):
+        if source is None or choice not in payments.CHOICES:
             return HTMLResponse("No such payment.", 404)
-        if choice == "approve" and source.state == "pending_redirect":
-            failing = source.last_name in ("SourceFailAfterRedirect", "authFailAfterRedirect")
-            source.state = "failed" if failing else "chargeable"
-            if not failing:
-                self.world.emit("source.chargeable", source.live, sources.view(source))
+        try:
+            payments.choose(self.world, source, choice)
+        except Refusal as refusal:
+            return HTMLResponse(_page("<p>This payment is over.</p>"), refusal.status)
         name = "returnUrl" if choice == "approve" else "cancelUrl"
         url = (source.details.get("redirect") or {}).get(name)
-        return RedirectResponse(url, 303) if url else HTMLResponse(f"{choice}d")
+        if url and choice != "abandon":
+            return RedirectResponse(url, 303)
+        return HTMLResponse(_page(f"<p>{source.state}</p>"))
+
+
+def _page(body: str) -> str:
+    return f'<!doctype html><html lang="en"><title>Payment provider</title>{body}</html>'

@@ -92,7 +92,7 @@ def get_customer(call: Call) -> Answer:
 def list_customers(call: Call) -> Answer:
     wanted = tests(
         call.query,
-        exact={"email": _field("email")},
+        exact={"email": _field("email"), "requestToBeForgotten": _forget},
         among={"ids": lambda one: one.id},
         times={"createdTime": lambda one: one.created, "updatedTime": lambda one: one.updated},
         amounts={},
@@ -103,7 +103,8 @@ def list_customers(call: Call) -> Answer:
 
 def get_event(call: Call) -> Answer:
     event = call.world.events.get(call.path["id"])
-    if event is None or event.live != call.live:
+    oldest = call.world.clock.now() - HISTORY
+    if event is None or event.live != call.live or event.created < oldest:
         raise not_found("id", f"Event '{call.path['id']}' not found.")
     return 200, event.body
 
@@ -115,6 +116,8 @@ def list_events(call: Call) -> Answer:
         raise invalid("types", "Either type or types, not both.")
     if names is not None and len(names) >= 20:
         raise invalid("types", "Fewer than 20 types may be given.")
+    if "createdTime[eq]" in call.query:
+        raise invalid("createdTime[eq]", "'eq' is not a comparison.")  # PLATFORM §1.4
     pattern = call.query.get("type", ["*"])[-1]
     oldest = call.world.clock.now() - HISTORY
 
@@ -143,6 +146,10 @@ def list_webhooks(call: Call) -> Answer:
 
 def _field(name: str) -> Callable[[Checkout | Order | Customer], Any]:
     return lambda one: one.fields.get(name)
+
+
+def _forget(customer: Customer) -> str:
+    return "true" if customer.forget else "false"
 
 
 def _transition(state: str) -> Callable[[Order], Any]:

@@ -25,6 +25,7 @@ class Delivery:
     event: Event
     raw: bytes
     attempt: int = 0
+    asked: bool = False  # by a control call, which no switch stops
 
 
 @dataclass(slots=True)
@@ -41,7 +42,8 @@ class Sender:
     def deliver(self, webhook: Webhook, event: Event, raw: bytes) -> None:
         """What `World.emit` calls; the webhook faults strike here."""
         faults, counts = self.world.faults, self.world.ledger.webhooks
-        if faults.webhook("webhook_lost") is not None:
+        off = self.world.settings.webhooks == "off"
+        if off or faults.webhook("webhook_lost") is not None:
             counts["lost"] += 1
             return
         delivery = Delivery(webhook, event, raw)
@@ -58,7 +60,7 @@ class Sender:
 
     def send(self, webhook: Webhook, event: Event) -> None:
         """Once more, now, whatever the faults."""
-        self.at(0.0, Delivery(webhook, event, encoded(event.body)))
+        self.at(0.0, Delivery(webhook, event, encoded(event.body), asked=True))
 
     def forget(self) -> None:
         self.due.clear()
@@ -105,6 +107,9 @@ class Sender:
             if not delivery.webhook.enabled:
                 return
             counts = self.world.ledger.webhooks
+            if self.world.settings.webhooks == "off" and not delivery.asked:
+                counts["lost"] += 1
+                return
             counts["sent"] += 1
             if await self._post(client, delivery):
                 counts["acknowledged"] += 1

@@ -97,6 +97,7 @@ def create_credit(world: World, live: bool, body: Json) -> Source:
         raise missing("amount")
     if body["amount"] <= 0:
         raise Refusal(400, "invalid_amount", "The amount is not valid.", "amount")
+    owner, told_address = owner_of(checkout, body.get("owner"))
     source = Source(
         id=world.new_id(),
         secret="",
@@ -105,7 +106,8 @@ def create_credit(world: World, live: bool, body: Json) -> Source:
         type="customerCredit",
         flow="standard",
         state="chargeable",
-        owner=body.get("owner") or owner_of(checkout),
+        owner=owner,
+        told_address=told_address and bool(body.get("owner")),
         details={},
         currency=checkout.fields["currency"],
         amount=money(body["amount"]),
@@ -124,17 +126,23 @@ def store(world: World, source: Source) -> None:
         world.emit("source.chargeable", source.live, view(source))
 
 
-def owner_of(checkout: Checkout) -> Json:
-    """An owner from what the checkout knows, for sources made without one."""
-    bill_to: dict[str, Any] = checkout.fields.get("billTo") or {}
-    first, _, last = str(bill_to.get("name") or "").partition(" ")
-    owner = {
-        "firstName": first,
-        "lastName": last,
-        "email": bill_to.get("email") or checkout.fields.get("email"),
-        "address": bill_to.get("address") or {"country": "US"},
-    }
-    return {name: value for name, value in owner.items() if value}
+def owner_of(checkout: Checkout | None, told: Json | None) -> tuple[Json, bool]:
+    """The owner that was told, or made of what the checkout knows; and whether an address was told.
+
+    An owner always shows an address with a country, which the vendor's file requires.
+    """
+    fields: Json = checkout.fields if checkout else {}
+    bill_to: dict[str, Any] = fields.get("billTo") or {}
+    known: dict[str, Any] = bill_to.get("address") or {}
+    if not told:
+        first, _, last = str(bill_to.get("name") or "").partition(" ")
+        email = bill_to.get("email") or fields.get("email")
+        told = {"firstName": first, "lastName": last, "email": email, "address": known}
+    owner = {name: value for name, value in told.items() if value}
+    address = {name: value for name, value in (owner.get("address") or {}).items() if value}
+    made_up = known or (fields.get("shipTo") or {}).get("address") or {}
+    owner["address"] = {"country": made_up.get("country") or "US", **(address or made_up)}
+    return owner, bool(address)
 
 
 def attach(world: World, checkout: Checkout, source: Source, total: Decimal) -> None:
@@ -147,6 +155,8 @@ def attach(world: World, checkout: Checkout, source: Source, total: Decimal) -> 
     if source.credit:
         _check_credit(world, checkout, source, total)
         checkout.shares[source.id] = source.amount
+        if source.told_address:
+            bill(checkout, source)
     else:
         old = primary(world, checkout)
         if old is not None:
@@ -180,9 +190,9 @@ def _check_credit(world: World, checkout: Checkout, source: Source, total: Decim
 
 
 def bill(checkout: Checkout, source: Source) -> None:
-    """The primary source's owner becomes the billing address (PLATFORM §2.14)."""
+    """The owner attached last becomes the billing address (PLATFORM §2.14, §3.5)."""
     owner = source.owner
-    address = owner.get("address") or {}
+    address = owner["address"] if source.told_address else {}
     bill_to = dict(checkout.fields.get("billTo") or {})
     old = bill_to.get("address") or {}
     bill_to["address"] = address if address.get("line1") else {**old, **address}

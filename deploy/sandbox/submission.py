@@ -15,8 +15,11 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 STEP_UP = "additional_payment_action_required"
 
 
-def submit(world: World, live: bool, body: Json) -> Order:
-    """Makes the order, or raises. Only `checkoutId` counts; a 409 is the checkout's end."""
+def submit(world: World, live: bool, body: Json, session_id: str | None = None) -> Order:
+    """Makes the order, or raises. Only `checkoutId` counts; a 409 is the checkout's end.
+
+    `session_id`: the checkout session, if the platform's own page submits.
+    """
     checkout_id = body.get("checkoutId")
     if not isinstance(checkout_id, str) or not checkout_id:
         raise missing("checkoutId")
@@ -26,7 +29,7 @@ def submit(world: World, live: bool, body: Json) -> Order:
     if checkout.dead:
         raise session_closed()
     with _conflict_kills(checkout):
-        return _submit(world, checkout)
+        return _submit(world, checkout, session_id)
 
 
 @contextmanager
@@ -40,7 +43,7 @@ def _conflict_kills(checkout: Checkout) -> Iterator[None]:
         raise
 
 
-def _submit(world: World, checkout: Checkout) -> Order:
+def _submit(world: World, checkout: Checkout, session_id: str | None) -> Order:
     sums = checkouts.totals(checkout)
     sources.share_out(world, checkout, sums.total)
     if not sessions.ready(checkout, sums.total):
@@ -57,6 +60,7 @@ def _submit(world: World, checkout: Checkout) -> Order:
         if main.state == "chargeable":
             charges.attempt(world, checkout, main)
     order = place(world, checkout, sums)
+    order.checkout_session_id = session_id
     settlement.begin(world, order, main)
     return order
 

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from . import envelopes
 from .clock import Clock, fine_stamp, whole
 from .faults import Faults
 from .ledger import Ledger
@@ -24,7 +25,7 @@ from .model import (
 )
 from .settings import Settings
 
-VERSION = "2021-12-13"
+VERSION = envelopes.VERSION
 
 
 @dataclass(slots=True)
@@ -80,6 +81,13 @@ class World:
 
     def emit(self, kind: str, live: bool, thing: Json, previous: Json | None = None) -> Event:
         """Stores an event and hands it to every enabled webhook that wants it."""
+        told = [
+            self._told(name, live, thing, previous)
+            for name in envelopes.names(kind, self.settings.event_names)
+        ]
+        return told[0]
+
+    def _told(self, kind: str, live: bool, thing: Json, previous: Json | None) -> Event:
         data: Json = {"object": thing}
         if previous is not None:
             data["previousAttributes"] = previous
@@ -96,7 +104,8 @@ class World:
             for hook in self.webhooks.values()
             if hook.enabled and hook.live == live and hook.wants(kind)
         ]
-        self._vary(body, hooks)
+        ids = [hook.id for hook in hooks]
+        envelopes.vary(body, self.settings.envelope, len(self.events), ids)
         event = Event(body["id"], live, moment, kind, body)
         self.events[event.id] = event
         raw = encoded(body)
@@ -104,14 +113,6 @@ class World:
             if self.deliver is not None:
                 self.deliver(hook, event, raw)
         return event
-
-    def _vary(self, body: Json, hooks: list[Webhook]) -> None:
-        """Top-level extras come and go (PLATFORM §2.11)."""
-        turn = len(self.events)
-        if turn % 2:
-            body["webhookIds"] = [hook.id for hook in hooks]
-        if turn % 5 != 4:
-            body["digitalriverVersion"] = VERSION
 
     def forget_everything(self) -> None:
         for table in (

@@ -153,7 +153,7 @@ async def test_waiting_orders_say_what_the_shopper_does_next(
 
 
 async def test_a_redirect_is_approved_at_the_provider_and_refreshed(shop: Shop) -> None:
-    order = (await shop.submit(await shop.ready(type="directDebit"))).json()
+    order = (await shop.submit(await shop.ready(type="klarnaCredit"))).json()
     path = f"/orders/{order['id']}/refresh"
     assert (await shop.made("POST", path))["state"] == "pending_payment"
     url = order["payment"]["session"]["nextAction"]["data"]["redirectUrl"]
