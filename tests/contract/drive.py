@@ -145,6 +145,48 @@ async def orders(shop: Shop) -> None:
         await shop.call(method, path)
 
 
+async def waits(shop: Shop) -> None:
+    """Orders that wait for the shopper: how each goes on, and each end."""
+    for kind, last, choice in (
+        ("klarnaCredit", "Probe", "approve"), ("klarnaCredit", "ChargeCreationFail", "approve"),
+        ("directDebit", "Probe", "approve"), ("directDebit", "SourceFailAfterRedirect", "approve"),
+        ("alipay", "Probe", "decline"), ("msts", "ReviewFraud", "approve"),
+        ("konbini", "Probe", "pay"), ("wireTransfer", "Probe", "expire"),
+    ):  # fmt: skip
+        checkout = await shop.checkout()
+        source = await shop.source(checkout, last, type=kind)
+        await shop.attach(checkout, source)
+        order = (await shop.submit(checkout)).json()
+        paid = kind in cards.RECEIVER
+        where = "/_sandbox/sources" if paid else "/payments/redirects"
+        await shop.http.post(f"{shop.sandbox.url}{where}/{source['id']}/{choice}")
+        await shop.made("POST", f"/orders/{order['id']}/refresh")
+        shown = await shop.made("GET", f"/orders/{order['id']}")
+        for charge in shown["payment"].get("charges", ()):
+            await shop.made("GET", f"/charges/{charge['id']}")
+        await shop.made("GET", f"/sources/{source['id']}")
+
+
+async def troubles(shop: Shop) -> None:
+    """What happens to accepted orders, and how they read then."""
+    for kind in ("capture_failed", "cancel_failed", "reauthorization_failed", "dispute",
+                 "dispute_resolved", "chargeback", "charge_failed"):  # fmt: skip
+        order = (await shop.submit(await _ready(shop))).json()
+        if kind == "dispute_resolved":
+            await shop.made("POST", f"/_sandbox/orders/{order['id']}/trouble", {"kind": "dispute"})
+        await shop.made("POST", f"/_sandbox/orders/{order['id']}/trouble", {"kind": kind})
+        shown = await shop.made("GET", f"/orders/{order['id']}")
+        await shop.made("GET", f"/charges/{shown['payment']['charges'][0]['id']}")
+        await shop.call("POST", "/fulfillments", _ship(order, quantity=2))
+    for number in ("4485951788521565", "4024007120579635"):
+        checkout = await shop.checkout()
+        await shop.attach(checkout, await shop.source(checkout, number=number))
+        order = (await shop.submit(checkout)).json()
+        await shop.made("POST", "/fulfillments", _ship(order, quantity=2))
+        await shop.made("GET", f"/orders/{order['id']}")
+    await shop.made("POST", "/_sandbox/checkout-sessions", {})
+
+
 async def refused_orders(shop: Shop) -> None:
     for changes in REFUSED_ORDERS:
         await shop.submit(await _ready(shop, **changes))
@@ -264,8 +306,8 @@ async def edge(shop: Shop) -> None:
 
 
 PARTS: tuple[Callable[[Shop], Awaitable[None]], ...] = (
-    checkouts, refused_checkouts, sources, credit, customers, orders, refused_orders, fulfillments,
-    events, webhooks, edge,
+    checkouts, refused_checkouts, sources, credit, customers, orders, waits, troubles,
+    refused_orders, fulfillments, events, webhooks, edge,
 )  # fmt: skip
 
 

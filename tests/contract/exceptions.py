@@ -45,7 +45,6 @@ DEPARTURES = (
     Known("§8 #19", "required", "GET /events.*", value="pendingWebhooks"),
     Known("§8 #19", "required", "GET /events", value="digitalriverVersion"),
     Known("§8 #44", "enum", ".* /webhooks.*", where=r"(\*\.)?apiVersion", value="'2021-12-13'"),
-    Known("§2.8", "required", where=r"(.*\.)?owner", value="address"),
 )
 
 EXTRA = "additionalProperties"
@@ -59,6 +58,7 @@ UNDECLARED = (
     Known("§2.2", EXTRA, where=r"(.*\.)?shippingChoice", value="id"),
     Known("§2.3", EXTRA, where=SOURCES, value="customerCredit|upstreamId"),
     Known("§7.2, the provider's page", EXTRA, where=rf"({SOURCES})\.?\w+", value="redirect"),
+    Known("A.1", EXTRA, "POST /fulfillments", "409", r"errors\.\*", "description"),
     Known("§1.1, the mode flag", EXTRA, ".* /webhooks.*", value="liveMode"),
 )
 EVERY = (*DEPARTURES, *UNDECLARED)

@@ -48,6 +48,7 @@ REFUSALS: frozenset[tuple[int, str | None, str | None]] = frozenset({
     (400, "invalid_discount_amount", "discount"),
     (400, "missing_parameter", "skuGroupId"),
     (400, "missing_parameter", "countryOfOrigin"),
+    (409, "payment_authorization_failed", "orderId"),
     (409, "order_fulfilled", "orderId"),
     (409, "order_not_submitted", "orderId"),
     (400, "invalid_parameter", "id"),
@@ -66,7 +67,6 @@ REFUSALS: frozenset[tuple[int, str | None, str | None]] = frozenset({
 NOT_GIVEN = frozenset("""
     source_not_supported creditAmount_already_updated tax_identifier_in_use plan_limit_reached
     customer_not_updateable plan_not_active restricted_update invalid_state
-    payment_authorization_failed
 """.split())  # fmt: skip
 
 
