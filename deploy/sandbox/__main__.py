@@ -6,7 +6,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from .errors import Refusal
 from .server import Options, running
+from .settings import CHOICES, Settings
 
 
 def options_of(arguments: Sequence[str] | None = None) -> Options:
@@ -22,10 +24,13 @@ def options_of(arguments: Sequence[str] | None = None) -> Options:
     add("--speed", type=float, default=1.0, help="divides retry, review and settlement delays")
     add("--disable-after", type=int, default=20, help="failures in a row end a webhook")
     add("--seed", type=int, help="makes ids and faults repeatable")
+    add("--set", action="append", dest="settings", metavar="NAME=VALUE", default=[],
+        help="a setting, such as webhooks=off")  # fmt: skip
     add("--rate", type=float, help="requests a second for every key")
     found = parser.parse_args(arguments)
     if found.speed <= 0:
         parser.error("--speed must be above zero")
+    settings = dict(setting_of(text, parser) for text in found.settings)
     user, colon, password = (found.basic or "").partition(":")
     if found.basic and not colon:
         parser.error("--basic must be user:password")
@@ -41,7 +46,27 @@ def options_of(arguments: Sequence[str] | None = None) -> Options:
         seed=found.seed,
         rate=found.rate,
         disable_after=found.disable_after,
+        settings=settings,
     )
+
+
+def setting_of(text: str, parser: argparse.ArgumentParser) -> tuple[str, str | float]:
+    """Ends the program with one line if there is no such setting, or not with this value."""
+    name, _, raw = text.partition("=")
+    value: str | float = raw if name in CHOICES else number(raw)
+    try:
+        Settings().change({name: value})
+    except Refusal as refusal:
+        parser.error(f"--set {text}: {refusal.body['errors'][0]['message']}")
+    return name, value
+
+
+def number(text: str) -> float:
+    """Zero, which no setting may be, for what is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 async def main(options: Options) -> None:

@@ -90,13 +90,19 @@ def _source(
         trouble=cards.trouble_of(number, last_name),
     )
     if flow == "redirect":
-        urls = {"returnUrl": body.get("returnUrl"), "cancelUrl": body.get("cancelUrl")}
-        redirect = {name: url for name, url in urls.items() if url}
-        source.details["redirect"] = {
-            "redirectUrl": waiting.url(world, source),
-            **redirect,
-        }
+        source.return_url, source.cancel_url = body.get("returnUrl"), body.get("cancelUrl")
+        _show_redirect(world, source)
     return source
+
+
+def _show_redirect(world: World, source: Source) -> None:
+    """Only where the vendor's file has room for it, which differs by type."""
+    if source.type not in cards.SHOW_REDIRECT:
+        return
+    shown = {"redirectUrl": waiting.url(world, source), "returnUrl": source.return_url}
+    if source.redirects_first:
+        shown["cancelUrl"] = source.cancel_url
+    source.details["redirect"] = {name: url for name, url in shown.items() if url}
 
 
 def _details(body: Json, kind: str, number: str | None) -> Json:

@@ -28,6 +28,8 @@ KNOWN = STANDARD | RECEIVER | REDIRECT_FIRST | frozenset({
     "klarnaCredit", "klarnaCreditRecurring", "bankTransfer", "msts", "bancontact", "giftCard",
     "ideal",
 })  # fmt: skip
+# Whose sources show the redirect themselves; the others' URL is in the order's session.
+SHOW_REDIRECT = REDIRECT_FIRST | {"directDebit"}
 # The provider goes on working after the shopper has finished (PLATFORM §7.1, SEPA).
 SETTLE_LATER = frozenset({"directDebit"})
 CHARGE_PENDS = frozenset({"ChargeFailedAfterPending", "ChargeRemainPending"})

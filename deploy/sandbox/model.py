@@ -35,6 +35,8 @@ class Source:
     removed: bool = False
     told_address: bool = True
     deadline: datetime | None = None
+    return_url: str | None = None
+    cancel_url: str | None = None
     authenticated: set[str] = field(default_factory=set)
 
     @property

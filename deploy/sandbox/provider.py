@@ -55,8 +55,7 @@ class Provider:
             payments.choose(self.world, source, choice)
         except Refusal as refusal:
             return HTMLResponse(_page("<p>This payment is over.</p>"), refusal.status)
-        name = "returnUrl" if choice == "approve" else "cancelUrl"
-        url = (source.details.get("redirect") or {}).get(name)
+        url = source.return_url if choice == "approve" else source.cancel_url
         if url and choice != "abandon":
             return RedirectResponse(url, 303)
         return HTMLResponse(_page(f"<p>{source.state}</p>"))

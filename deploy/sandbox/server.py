@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import uvicorn
 
@@ -27,6 +28,7 @@ class Options:
 
     `disable_after`: failures in a row that disable a webhook.
     `speed` divides the platform's own delays; `seed` makes ids and faults repeatable.
+    `settings`: those of `settings.py` that are to differ from the start, and after a reset.
     """
 
     host: str = "127.0.0.1"
@@ -40,6 +42,7 @@ class Options:
     seed: int | None = None
     rate: float | None = None
     disable_after: int = 20
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ class Server(uvicorn.Server):
 
 def world_of(options: Options) -> World:
     world = World(Clock(options.speed), options.seed, options.rate, keys=options.keys)
-    world.settings.disable_after = options.disable_after
+    world.chosen = {"disable_after": options.disable_after, **options.settings}
+    world.settings.change(world.chosen)
     if options.webhook_url is not None:
         for live in sorted({is_live(key) for key in options.keys}):
             add_webhook(world, options, options.webhook_url, live)

@@ -33,7 +33,7 @@ class World:
     """One account, both modes. Test and live resources do not see each other.
 
     Without a seed, ids never repeat from one run to the next: consumers that remember events
-    would take a restarted sandbox's for old ones.
+    would take a restarted sandbox's for old ones. `chosen`: the settings of the start.
     """
 
     clock: Clock
@@ -41,6 +41,7 @@ class World:
     rate: float | None = None
     url: str = ""
     settings: Settings = field(default_factory=Settings)
+    chosen: dict[str, Any] = field(default_factory=dict)
     keys: tuple[str, ...] = ("sk_test_sandbox",)
     ledger: Ledger = field(default_factory=Ledger)
     checkouts: dict[str, Checkout] = field(default_factory=dict)
@@ -123,6 +124,7 @@ class World:
         self.ledger = Ledger()
         self.limiter = Limiter(self.rate)
         self.settings = Settings()
+        self.settings.change(self.chosen)
         self.faults.clear()
 
 

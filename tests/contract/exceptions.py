@@ -57,7 +57,6 @@ UNDECLARED = (
     Known("§8 #34", EXTRA, ".* /webhooks.*", where=r"(\*\.)?authentication", value="userName"),
     Known("§2.2", EXTRA, where=r"(.*\.)?shippingChoice", value="id"),
     Known("§2.3", EXTRA, where=SOURCES, value="customerCredit|upstreamId"),
-    Known("§7.2, the provider's page", EXTRA, where=rf"({SOURCES})\.?\w+", value="redirect"),
     Known("A.1", EXTRA, "POST /fulfillments", "409", r"errors\.\*", "description"),
     Known("§1.1, the mode flag", EXTRA, ".* /webhooks.*", value="liveMode"),
 )

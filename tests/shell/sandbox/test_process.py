@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
+
+from deploy.sandbox.__main__ import options_of
+from deploy.sandbox.server import Options, running
 
 COMMAND = (sys.executable, "-m", "deploy.sandbox")
 ROOT = Path(__file__).parents[3]
@@ -56,3 +60,22 @@ async def test_a_port_in_use_is_one_line_and_a_failure() -> None:
         out, errors = await process.communicate()
     assert (process.returncode, out) == (1, b"")
     assert errors.decode().count("\n") == 1
+
+
+async def test_a_setting_is_chosen_at_the_start_and_a_wrong_one_is_refused() -> None:
+    assert options_of(["--set", "webhooks=off", "--set", "review_seconds=5"]).settings == {
+        "webhooks": "off",
+        "review_seconds": 5.0,
+    }
+    async with running(Options(settings={"cancels": "refused"})) as sandbox:
+        sandbox.world.settings.change({"cancels": "ignored", "webhooks": "off"})
+        sandbox.world.forget_everything()
+        shown = sandbox.world.settings.view()
+        assert (shown["cancels"], shown["webhooks"]) == ("refused", "on")
+
+
+@pytest.mark.parametrize("wrong", ["webhooks=maybe", "review_seconds=soon", "moons=1"])
+def test_a_wrong_setting_ends_the_start(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options_of(["--set", wrong])
+    assert f"--set {wrong}: " in capsys.readouterr().err
