@@ -37,6 +37,7 @@ def note(
     code: str | None = None,
 ) -> None:
     """Every attempt to take money goes to the ledger, whatever came of it."""
+    session_id = world.checkouts[checkout_id].session.id
     world.ledger.charge_attempts.append({
         "at": fine_stamp(world.clock.now()),
         "checkoutId": checkout_id,
@@ -44,6 +45,8 @@ def note(
         "sourceId": source.id,
         "card": source.fingerprint,
         "type": source.type,
+        "saved": source.reusable,
+        "authenticated": session_id in source.authenticated,
         "amount": float(amount),
         "currency": currency,
         "result": result,

@@ -76,6 +76,9 @@ async def test_saved_sources_may_have_to_be_authenticated_for_each_session(shop:
         sourceId=source["id"], customerId="c1", chargeType="merchant_initiated"
     )
     assert (await shop.submit(renewal)).status_code == 201
+    attempts = shop.sandbox.ledger["chargeAttempts"]
+    assert [one["authenticated"] for one in attempts] == [False, True, False]
+    assert all(one["saved"] for one in attempts)
 
 
 async def test_credits_alone_pay_when_they_cover_the_total(shop: Shop) -> None:

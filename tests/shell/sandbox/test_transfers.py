@@ -113,3 +113,11 @@ async def test_a_transfer_paid_before_the_submission_is_charged_with_it(shop: Sh
     source_id = checkout["payment"]["sources"][0]["id"]
     await shop.made("POST", f"/_sandbox/sources/{source_id}/pay")
     assert (await shop.submit(checkout)).json()["state"] == "accepted"
+
+
+async def test_an_order_whose_payment_failed_can_not_be_made_accepted(shop: Shop) -> None:
+    await shop.made("POST", "/_sandbox/settings", {"charge_failed_leaves": "pending_payment"})
+    order, _ = await waiting(shop)
+    path = f"/_sandbox/orders/{order['id']}/settle"
+    await shop.made("POST", path, {"state": "failed"})
+    assert error(await shop.call("POST", path, {"state": "accepted"}))[0] == 409
