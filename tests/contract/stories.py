@@ -21,12 +21,14 @@ from schemas.commands import (
     DeleteCheckout,
     FindCheckout,
     FindOrders,
+    InspectOrder,
     Line,
     OpenCheckout,
     Permit,
     PlatformCommand,
     ReadCheckout,
     ReadOrder,
+    RefreshOrder,
     Submit,
     UpdateCheckout,
 )
@@ -184,6 +186,8 @@ async def commands(stage: Stage) -> list[PlatformCommand]:
         Submit(permit=permit(paid.id)),
         DeleteCheckout(checkout_id=bare.id),
         ReadOrder(order_id=order["id"]),
+        InspectOrder(order_id=order["id"]),
+        RefreshOrder(order_id=order["id"]),
         CancelOrder(order_id=order["id"], lines=(line,)),
     ]
 

@@ -24,13 +24,18 @@ DECLINED_CARD = "4000000000003600"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What a shopper goes through: the first card, and what happens to the first submission."""
+    """What a shopper goes through: the first payment, and what happens to the first submission.
+
+    `kind` is the first source's type; a provider's page is opened and left unpaid.
+    """
 
     name: str
     card: str = VISA
+    kind: str = "creditCard"
     fault: str | None = None
     webhooks: bool = False
     checkouts: int = 1
+    cancelled: int = 0  # orders that must have been taken back before the last one
     lag: float = 0.0  # seconds until the platform lists a new order
 
 
@@ -55,19 +60,19 @@ class Case:
         found: Json = answer.json()
         return found
 
-    async def source(self, session: str, card: str = VISA) -> str:
-        """A card typed into the browser."""
+    async def source(self, session: str, card: str = VISA, kind: str = "creditCard") -> str:
+        """A card typed into the browser, or another way to pay chosen there."""
         owner = {"firstName": "Ada", "lastName": "Probe", "address": PLACE}
-        typed = {"number": card, "expirationMonth": 1, "expirationYear": 2040}
-        made = await self.platform(
-            "/_browser/sources", {"sessionId": session, "owner": owner, "card": typed}
-        )
-        return str(made["id"])
+        body: Json = {"sessionId": session, "owner": owner, "type": kind}
+        if kind == "creditCard":
+            body["card"] = {"number": card, "expirationMonth": 1, "expirationYear": 2040}
+        return str((await self.platform("/_browser/sources", body))["id"])
 
     async def prepare(self) -> str:
         """A checkout that is paid with the first card; its id."""
         made = await self.platform("/checkouts", {**CHECKOUT, "upstreamId": UPSTREAM})
-        source = await self.source(made["payment"]["session"]["id"], self.way.card)
+        session = made["payment"]["session"]["id"]
+        source = await self.source(session, self.way.card, self.way.kind)
         await self.platform(f"/checkouts/{made['id']}/sources/{source}")
         if self.way.fault:
             script = {
@@ -101,6 +106,8 @@ class Case:
             action = self.purchase["shopper"]["nextAction"]
             if action and action["action"] == "collect_payment":
                 await self.pay(action["sessionId"], chosen)
+            if action and action["action"] == "redirect":  # back without having paid
+                await self.ask("POST", f"/v1/purchases/{self.purchase['id']}/return")
             await brief()
             path = f"/v1/purchases/{self.purchase['id']}"
             self.purchase = (await self.ask("GET", path)).json()
@@ -184,10 +191,17 @@ class Case:
             f"ends {self.purchase['state']}/{self.purchase['reason']}": (
                 self.purchase["state"] == "accepted"
             ),
-            f"orders: {ledger['orders']}": len(live) == len(ledger["orders"]) == 1,
+            f"orders: {ledger['orders']}": (
+                len(live) == 1 and len(ledger["orders"]) == 1 + self.way.cancelled
+            ),
+            f"cancelled with money on its way: {ledger['cancels']}": not any(
+                cancel["moneyOnItsWay"] for cancel in ledger["cancels"]
+            ),
             "another order than told": [o["id"] for o in live] == [self.purchase["orderId"]],
             f"charged {len(paid)} times": len(paid) == 1,
-            f"declined {len(declined)} times": len(declined) == self.way.checkouts - 1,
+            f"declined {len(declined)} times": (
+                len(declined) == self.way.checkouts - 1 - self.way.cancelled
+            ),
             f"repeated before settling: {self.hasty()}": not self.hasty(),
             "submitted what was not ready": all(s["ready"] for s in ledger["submissions"]),
             f"touched what was dead: {touched}": not touched,

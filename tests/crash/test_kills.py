@@ -18,6 +18,7 @@ WAYS = (
     Way("answer lost, look", fault="after_commit", lag=1.0),
     Way("made late, look", fault="late_commit"),
     Way("not made, look, repeat", fault="before_commit"),
+    Way("redirect in vain, cancel, replace", kind="klarnaCredit", checkouts=2, cancelled=1),
 )
 
 
