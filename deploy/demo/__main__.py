@@ -27,6 +27,7 @@ TIMEOUT = 3.0  # seconds for one call of the service to the platform
 SETTLE = 5.0  # seconds; the latest commit and the list lag together take less
 SPEED = 60.0  # of the sandbox's clock: its webhook retries come after 1, 5, 30 … seconds
 MEMORY = 250 * 2**20  # bytes that the service may use at most
+BACKFILL_EVERY = 5.0  # seconds
 SHOWN = 3  # offending purchases whose timelines are printed
 
 
@@ -39,6 +40,7 @@ class Options:
     kills: int
     deadline: float
     keep: bool
+    webhooks: bool
 
 
 def options_of(arguments: Sequence[str] | None = None) -> Options:
@@ -49,19 +51,26 @@ def options_of(arguments: Sequence[str] | None = None) -> Options:
     add("--seed", type=int, default=1, help="who comes when, and which faults strike")
     add("--kills", type=int, default=2, help="how often the service is killed with SIGKILL")
     add("--deadline", type=float, default=120.0, help="seconds that all shoppers have together")
+    add(
+        "--no-webhooks",
+        action="store_true",
+        help="all webhooks are lost; `order-rescue backfill` brings the events instead",
+    )
     add("--quick", action="store_true", help="24 shoppers, one kill")
     add("--keep", action="store_true", help="keep logs and database in any case")
     found = parser.parse_args(arguments)
     if found.shoppers < 1 or found.kills < 0 or found.deadline <= 0:
         parser.error("--shoppers and --deadline must be above zero, --kills not below")
     shoppers, kills = (24, 1) if found.quick else (found.shoppers, found.kills)
-    return Options(shoppers, found.seed, kills, found.deadline, found.keep)
+    return Options(
+        *(shoppers, found.seed, kills, found.deadline, found.keep), not found.no_webhooks
+    )
 
 
 async def demo(options: Options, console: Console, folder: Path) -> bool:
     """One whole run; True if the books balance and the service kept its manners."""
     began = time.monotonic()
-    stage = Stage(folder, options.seed, SPEED, SETTLE, TIMEOUT)
+    stage = Stage(folder, options.seed, SPEED, SETTLE, TIMEOUT, options.webhooks)
     transport = AiohttpTransport()
     try:
         async with httpx.AsyncClient(transport=transport, timeout=15.0) as http:
@@ -90,8 +99,11 @@ async def _shop(
         async with asyncio.timeout(options.deadline), asyncio.TaskGroup() as group:
             watching = group.create_task(screen.show(console, crowd, began))
             group.create_task(_trouble_service(options.kills, crowd, stage, http))
+            filling = group.create_task(_backfill(crowd, stage)) if not options.webhooks else None
             await crowd.shop()
             watching.cancel()
+            if filling:
+                filling.cancel()
     except TimeoutError:
         console.print(f"the time is over after {options.deadline:g} seconds", style="red")
     except ExceptionGroup as group_error:
@@ -114,6 +126,16 @@ async def _trouble_service(kills: int, crowd: Crowd, stage: Stage, http: httpx.A
             await stage.restart_service(http)
             crowd.down = False
         await asyncio.sleep(0.1)
+
+
+async def _backfill(crowd: Crowd, stage: Stage) -> None:
+    """Once all are in the shop, those who wait for an event get it from the platform's list."""
+    while not all(visit.started for visit in crowd.visits):
+        await asyncio.sleep(BACKFILL_EVERY)
+    while True:
+        await asyncio.sleep(BACKFILL_EVERY)
+        if not crowd.down:
+            await stage.backfill()
 
 
 async def _settle_up(console: Console, stage: Stage, http: httpx.AsyncClient, crowd: Crowd) -> bool:

@@ -13,7 +13,10 @@ from typing import Any
 Document = Mapping[str, Any]
 Timelines = Mapping[str, Sequence[Document]]  # by purchase id
 
+# What may be wrong with an order and leaves its purchase accepted.
+TROUBLES = frozenset({"capture_failed", "reauthorization_failed", "disputed", "chargeback"})
 FAILED = frozenset({"failed", "blocked"})  # results of charge attempts that took no money
+HELD = frozenset({"held", "captured"})  # what became of the money of a charge
 CREATED, CONFLICT = 201, 409
 
 # Decisions of the gate, and repairs before it, without which the platform would have refused.
@@ -34,12 +37,14 @@ class Kind(StrEnum):
     UNREADY = "submissions of unready checkouts"
     DEAD = "dead checkouts touched"
     RECHARGED = "declined cards charged again"
+    STALE = "orders cancelled with money on its way"
+    CREDIT = "store credit lost or doubled"
     OUTCOME = "shoppers without their outcome"
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """How a shopper should end: with an order, or lost for this reason."""
+    """How a shopper should end: with an order, in trouble or not, or lost for this reason."""
 
     upstream_id: str
     situation: str
@@ -48,7 +53,7 @@ class Expectation:
     @property
     def state(self) -> str:
         """The purchase's state at the end."""
-        return "lost" if self.reason else "accepted"
+        return "accepted" if self.reason is None or self.reason in TROUBLES else "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ def balance(
             *unready_submissions(ledger, purchases),
             *dead_touches(ledger, purchases, timelines),
             *charged_again(ledger, purchases),
+            *cancelled_paid(ledger, purchases),
+            *credit_astray(ledger, purchases),
             *without_outcome(purchases, expectations),
         ),
         prevented=frozenset(id for id, story in timelines.items() if prevented(story)),
@@ -123,14 +130,15 @@ def paid_but_not_ordered(ledger: Document, purchases: Sequence[Document]) -> Ite
     """
     orders = {order["id"]: order for order in ledger["orders"]}
     taken = [charge for charge in ledger["chargeAttempts"] if charge["result"] not in FAILED]
-    charged = Counter(charge["orderId"] for charge in taken)
+    charged = Counter((charge["orderId"], charge["sourceId"]) for charge in taken)
+    paid = {order_id for order_id, _ in charged}
     owners = _by_checkout(purchases)
     for charge in taken:
         if charge["orderId"] not in orders:
             owner = owners.get(charge["checkoutId"])
             text = f"a charge of checkout {charge['checkoutId']} has no order"
             yield Finding(Kind.PAID, text, owner)
-    for order_id, times in charged.items():
+    for (order_id, _), times in charged.items():
         if times > 1 and order_id in orders:
             owner = owners.get(orders[order_id]["checkoutId"])
             yield Finding(Kind.PAID, f"order {order_id} was charged {times} times", owner)
@@ -138,7 +146,7 @@ def paid_but_not_ordered(ledger: Document, purchases: Sequence[Document]) -> Ite
     live = {order["id"] for order in ledger["orders"] if order["live"]}
     for purchase in purchases:
         order_id = purchase["orderId"]
-        if purchase["state"] == "accepted" and not (order_id in live and charged[order_id]):
+        if purchase["state"] == "accepted" and not (order_id in live and order_id in paid):
             text = f"{purchase['upstreamId']} is accepted with order {order_id}, which is not paid"
             yield Finding(Kind.PAID, text, purchase["id"])
 
@@ -206,6 +214,31 @@ def charged_again(ledger: Document, purchases: Sequence[Document]) -> Iterator[F
             declined.add(charge["sourceId"])
 
 
+def cancelled_paid(ledger: Document, purchases: Sequence[Document]) -> Iterator[Finding]:
+    """Orders that were cancelled to be replaced although their money was on its way (I5).
+
+    A shopper who no longer wants an order may have one taken back that is paid.
+    """
+    wanted = {one["id"] for one in purchases if one["reason"] != "cancelled"}
+    orders = {o["id"]: one["id"] for one in purchases for o in one["orders"]}
+    for cancel in ledger["cancels"]:
+        owner = orders.get(cancel["orderId"])
+        ours = cancel["by"] == "merchant" and owner in wanted
+        if ours and cancel["moneyOnItsWay"]:
+            yield Finding(Kind.STALE, f"order {cancel['orderId']} was being paid", owner)
+
+
+def credit_astray(ledger: Document, purchases: Sequence[Document]) -> Iterator[Finding]:
+    """Live orders that hold not exactly the store credit that the shopper gave."""
+    for order in ledger["orders"]:
+        credits = [charge for charge in order["charges"] if charge["credit"]]
+        held = sum(charge["amount"] for charge in credits if charge["money"] in HELD)
+        wanted = order["metadata"].get("credit", 0)
+        if order["live"] and held != wanted:
+            text = f"order {order['id']} has {held} of store credit, not {wanted}"
+            yield Finding(Kind.CREDIT, text, _by_name(purchases).get(order["upstreamId"]))
+
+
 def without_outcome(
     purchases: Sequence[Document], expectations: Sequence[Expectation]
 ) -> Iterator[Finding]:
@@ -247,12 +280,13 @@ def prevented(timeline: Sequence[Document]) -> bool:
 
 
 def recovered(purchase: Document) -> bool:
-    """Whether an order was accepted although a submission was answered with an error.
+    """Whether an order was accepted although an earlier one was rejected or failed.
 
     Any HTTP status but 201 counts; a connection that broke without a status does not.
     """
     errors = [one for one in purchase["submissions"] if one["status"] not in (None, CREATED)]
-    return purchase["state"] == "accepted" and bool(errors)
+    failed = [one for one in purchase["orders"] if one["id"] != purchase["orderId"]]
+    return purchase["state"] == "accepted" and bool(errors or failed)
 
 
 def _named(state: str, reason: str | None) -> str:

@@ -122,6 +122,7 @@ class Stage:
     speed: float
     settle: float
     timeout: float
+    webhooks: bool = True
     key: str = "sk_sandbox_demo"
     shop_key: str = "sk_sandbox_storefront"
     shop_token: str = "demo-shop-token"
@@ -158,8 +159,9 @@ class Stage:
             *("--key", self.key, "--key", self.shop_key),
             *("--webhook-url", f"{self.url}/webhooks/digital-river"),
             *("--webhook-secret", "whsec_demo", "--speed", str(self.speed)),
-            *("--webhook-types", "checkout.*,order.*,source.chargeable"),
+            *("--webhook-types", "checkout.*,order.*,source.chargeable,customer.*"),
             *("--seed", str(self.seed)),
+            *("--set", f"webhooks={'on' if self.webhooks else 'off'}"),
         ]
 
     def _settings(self) -> dict[str, str]:
@@ -171,6 +173,7 @@ class Stage:
             "WEBHOOK_SECRETS": "whsec_demo",
             "API_TOKENS": f"shop:shop:{self.shop_token},ops:operator:{self.operator_token}",
             "DATABASE_URL": f"sqlite:///{self.folder / 'order-rescue.db'}",
+            "STEP_UP": "true",
             "PORT": str(self.port),
         }
         return {f"ORDER_RESCUE_{name}": value for name, value in settings.items()}
@@ -181,6 +184,17 @@ class Stage:
         self.service.start()
         await answering(http, self.sandbox, f"{self.sandbox_url}/_sandbox/settings")
         await answering(http, self.service, f"{self.url}/readyz")
+
+    async def backfill(self) -> None:
+        """`order-rescue backfill`, beside the running service. Raises Failed."""
+        command = [self.service.command[0], "backfill", "--since", "1h"]
+        run = await asyncio.create_subprocess_exec(
+            *command, cwd=self.folder, env=dict(self.service.environment),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await run.communicate()
+        if run.returncode:
+            raise Failed(f"backfill ended with code {run.returncode}: {said.decode()[-500:]}")
 
     async def restart_service(self, http: httpx.AsyncClient) -> None:
         """SIGKILL and a fresh start on the same database. Raises Failed."""

@@ -5,6 +5,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from .storefront import Card, Json, Storefront
@@ -34,6 +35,10 @@ class Shopper:
     checkout: Json = field(default_factory=dict)
     total: Json = field(default_factory=dict)
     purchase: Json = field(default_factory=dict)
+    at_provider: list[str] = field(default_factory=list)  # choices to come; then approve
+    comes_back: bool = True
+    transfer: str = "pay"
+    credit: float = 0.0  # store credit, of which the books are told by the order's metadata
     answered: int = 0  # the newest version of the purchase that the shopper has reacted to
 
     async def registers(self, **known: Any) -> None:
@@ -52,6 +57,26 @@ class Shopper:
     async def saves_card(self, card: Card) -> str:
         """A card that the customer's account remembers."""
         return await self.shop.card_field(self._session, card, saved_for=self.customer)
+
+    async def types(self, card: Card) -> str:
+        """Chooses how to pay on the storefront's own page; not attached yet."""
+        return await self.shop.card_field(self._session, card)
+
+    async def approves(self, source_id: str) -> None:
+        """Approves at the provider before the order is placed."""
+        self._reacts()
+        page = f"{self.shop.platform_url}/payments/redirects/{source_id}"
+        await self.shop.visit_provider(page, "approve")
+
+    async def is_troubled(self, kind: str, reason: str) -> None:
+        """Something goes wrong with the order; waits until the service says so."""
+        order = self.purchase["orderId"]
+        await self.trouble.with_order(order, kind)
+        for wait in _forever(LOOKS):
+            self._see(await self.shop.purchase(self.id))
+            if self.purchase["reason"] == reason:
+                return
+            await asyncio.sleep(wait)
 
     async def attaches(self, source: Card | str) -> None:
         """Pays on the storefront's own page."""
@@ -73,6 +98,46 @@ class Shopper:
         if isinstance(source, Card):
             source = await self.shop.card_field(session["sessionId"], source)
         self._see(await self.shop.pay(self.id, source))
+
+    async def redeems_credit(self) -> None:
+        """Store credit goes first, on the storefront's own page."""
+        await self.shop.give_credit(self.checkout["id"], self._session, self.credit)
+
+    async def chooses_saved(self) -> None:
+        """Chooses one of the saved cards that the page lists, and confirms at the bank."""
+        await self.is_asked("collect_payment")
+        session = await self.shop.payment_session(self.id)
+        if session is None or not session["savedSources"]:
+            return
+        self._reacts()
+        saved = session["savedSources"][0]
+        if saved["authenticate"]:
+            await self.shop.authenticate(session["sessionId"], saved["id"])
+        self._see(await self.shop.pay(self.id, saved["id"]))
+
+    async def cancels(self) -> None:
+        """Changes their mind."""
+        self._see(await self.shop.cancel(self.id))
+
+    async def appears(self) -> None:
+        """The storefront handed nothing over: waits until the service knows of the order."""
+        for wait in _forever(LOOKS):
+            found = await self.shop.known(self.name)
+            if found is not None:
+                self._see(found)
+                return
+            await asyncio.sleep(wait)
+
+    async def submits_itself(self) -> None:
+        """The storefront's own `POST /orders`; a rejection is told to the service."""
+        checkout = self.purchase.get("checkoutId") or self.checkout["id"]
+        status, body = await self.shop.submit(checkout)
+        if status == 201:
+            return
+        rejection = {"checkoutId": checkout, "upstreamId": self.name, "status": status,
+                     "createRequest": self.request, "error": body}  # fmt: skip
+        now = datetime.now(UTC).isoformat()
+        await self.shop.report_rejection(f"rejected-{checkout}", now, rejection)
 
     async def is_asked(self, action: str) -> None:
         """Waits until the page asks for this, or the purchase has ended."""
@@ -104,6 +169,10 @@ class Shopper:
         wallet = list(cards or (GOOD,))
         waits = _forever(LOOKS)
         while self.purchase["state"] not in ENDS:
+            if self._turn_of_merchant:
+                self._reacts()
+                await self.submits_itself()
+                continue
             if self._asked and self.purchase["version"] > self.answered:
                 waits = _forever(LOOKS)
                 await self._does(wallet)
@@ -114,6 +183,17 @@ class Shopper:
     async def _does(self, wallet: list[Card]) -> None:
         action = self.purchase["shopper"]["nextAction"]
         match action["action"]:
+            case "redirect":
+                self._reacts()
+                choice = self.at_provider.pop(0) if self.at_provider else "approve"
+                await self.shop.visit_provider(action["redirectUrl"], choice)
+                if self.comes_back:
+                    self._see(await self.shop.returned(self.id))
+            case "show_payment_instructions":
+                self._reacts()
+                await self.trouble.transfer(action["sourceId"], self.transfer)
+            case "step_up":
+                await self._confirms_at_bank()
             case "collect_payment":
                 await self.pays(wallet.pop(0) if len(wallet) > 1 else wallet[0])
             case "correct_checkout":
@@ -130,6 +210,15 @@ class Shopper:
         if self.purchase["version"] <= self.answered:
             await asyncio.sleep(LOOKS[0])
             self._see(await self.shop.purchase(self.id))
+
+    async def _confirms_at_bank(self) -> None:
+        session = await self.shop.payment_session(self.id)
+        if session is None:
+            return
+        self._reacts()
+        source = session["nextAction"]["data"]["sourceId"]
+        await self.shop.authenticate(session["sessionId"], source)
+        self._see(await self.shop.returned(self.id))
 
     @property
     def id(self) -> str:
@@ -149,6 +238,11 @@ class Shopper:
     def _asked(self) -> str | None:
         action = self.purchase["shopper"]["nextAction"]
         return action["action"] if action else None
+
+    @property
+    def _turn_of_merchant(self) -> bool:
+        ready = (self.purchase["state"], self.purchase["reason"]) == ("held", "ready")
+        return ready and self.purchase["version"] > self.answered
 
     def _reacts(self) -> None:
         self.answered = int(self.purchase["version"])
@@ -179,6 +273,8 @@ class Shopper:
                        "metadata": {"line": "1"}}],
             "metadata": {"basket": f"b-{self.number}"},
         }  # fmt: skip
+        if self.credit:
+            request["metadata"]["credit"] = self.credit
         if self.customer is not None:
             request["customerId"] = self.customer
         return request

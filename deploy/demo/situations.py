@@ -16,6 +16,14 @@ NOT_HONOURED = Card(last_name="Decline_do_not_honor")
 WRONG_CODE = Card(last_name="Decline_invalid_security_code")
 STOLEN = Card(last_name="Decline_lost_stolen_card")
 FRAUD = Card(last_name="FraudBlock")
+KLARNA = Card(kind="klarnaCredit")
+SEPA_FAILS = Card(kind="directDebit", last_name="ChargeFailedAfterPending")
+PAYPAL = Card(kind="payPal")
+TRANSFER = Card(kind="konbini")
+REVIEWED = Card(last_name="Review")
+REVIEWED_AND_BLOCKED = Card(last_name="ReviewBlock")
+REVIEWED_AND_FRAUD = Card(last_name="ReviewFraud")
+CHALLENGED = Card(last_name="StepUp")
 DECLINES = (CHARGE_FAILS, NO_FUNDS, NOT_HONOURED, WRONG_CODE)
 
 Story = Callable[[Shopper], Awaitable[None]]
@@ -23,9 +31,9 @@ Story = Callable[[Shopper], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """`share` of 100 shoppers; `reason` is why they are lost, None if they get their order.
+    """`share` of all shares; `reason` is why they are lost, or what is wrong with their order.
 
-    `crowd` of them arrive at the same moment.
+    None: they get it. `crowd` of them arrive at the same moment.
     """
 
     name: str
@@ -145,6 +153,155 @@ async def late_commit(shopper: Shopper) -> None:
     await shopper.follows()
 
 
+async def approves_elsewhere(shopper: Shopper) -> None:
+    """Half of them never come back from the provider's page; the order is paid all the same."""
+    shopper.comes_back = bool(shopper.number % 2)
+    await shopper.fills_basket()
+    await shopper.attaches(KLARNA)
+    await shopper.places_order()
+    await shopper.follows()
+
+
+async def gives_up_elsewhere(shopper: Shopper) -> None:
+    """Twice at the provider's page for nothing; then a card, on a new checkout."""
+    shopper.at_provider = ["decline", "abandon"]
+    await shopper.fills_basket()
+    await shopper.attaches(KLARNA)
+    await shopper.places_order()
+    await shopper.follows(GOOD)
+
+
+async def changes_mind_elsewhere(shopper: Shopper) -> None:
+    """Cancels while the order waits for the provider."""
+    await shopper.fills_basket()
+    await shopper.attaches(KLARNA)
+    await shopper.places_order()
+    await shopper.is_asked("redirect")
+    await shopper.cancels()
+    await shopper.follows()
+
+
+async def paypal(shopper: Shopper) -> None:
+    """Approved first, submitted then."""
+    await shopper.fills_basket()
+    source = await shopper.types(PAYPAL)
+    await shopper.attaches(source)
+    await shopper.places_order()
+    await shopper.is_asked("collect_payment")
+    await shopper.approves(source)
+    await shopper.follows()
+
+
+async def debit_fails_later(shopper: Shopper) -> None:
+    await shopper.fills_basket()
+    await shopper.attaches(SEPA_FAILS)
+    await shopper.places_order()
+    await shopper.follows(GOOD)
+
+
+async def transfer_paid(shopper: Shopper) -> None:
+    await shopper.fills_basket()
+    await shopper.attaches(TRANSFER)
+    await shopper.places_order()
+    await shopper.follows()
+
+
+async def transfer_expires(shopper: Shopper) -> None:
+    """Nobody pays at the counter; then a card."""
+    shopper.transfer = "expire"
+    await shopper.fills_basket()
+    await shopper.attaches(TRANSFER)
+    await shopper.places_order()
+    await shopper.follows(GOOD)
+
+
+async def reviewed(shopper: Shopper) -> None:
+    await shopper.fills_basket()
+    await shopper.attaches(REVIEWED)
+    await shopper.places_order()
+    await shopper.follows()
+
+
+async def reviewed_and_blocked(shopper: Shopper) -> None:
+    await shopper.fills_basket()
+    await shopper.attaches(REVIEWED_AND_BLOCKED)
+    await shopper.places_order()
+    await shopper.follows()
+
+
+async def reviewed_and_cancelled(shopper: Shopper) -> None:
+    """Cancelled for fraud: never offered another try."""
+    await shopper.fills_basket()
+    await shopper.attaches(REVIEWED_AND_FRAUD)
+    await shopper.places_order()
+    await shopper.follows()
+
+
+async def saved_card_instead(shopper: Shopper) -> None:
+    """The typed card is declined, a saved one of the account works."""
+    await shopper.registers()
+    await shopper.fills_basket()
+    await shopper.saves_card(GOOD)
+    await shopper.attaches(CHARGE_FAILS)
+    await shopper.places_order()
+    await shopper.chooses_saved()
+    await shopper.follows()
+
+
+async def store_credit(shopper: Shopper) -> None:
+    """A part is store credit; the card is declined, and the credit must come along."""
+    shopper.credit = 10.0
+    await shopper.fills_basket()
+    await shopper.redeems_credit()
+    await shopper.attaches(NO_FUNDS)
+    await shopper.places_order()
+    await shopper.follows(GOOD)
+
+
+async def bank_asks(shopper: Shopper) -> None:
+    """The bank wants a confirmation at the order: the one 409 after which the checkout lives."""
+    await shopper.fills_basket()
+    await shopper.attaches(CHALLENGED)
+    await shopper.places_order()
+    await shopper.follows()
+
+
+async def merchant_submits(shopper: Shopper) -> None:
+    """The merchant places its orders itself, and hands over only the rejection."""
+    await shopper.fills_basket()
+    await shopper.attaches(DECLINES[shopper.number % len(DECLINES)])
+    await shopper.submits_itself()
+    await shopper.appears()
+    await shopper.follows(GOOD)
+
+
+async def nobody_handed_over(shopper: Shopper) -> None:
+    """An order of the merchant's own: observed."""
+    await shopper.fills_basket()
+    await shopper.attaches(GOOD)
+    await shopper.submits_itself()
+    await shopper.appears()
+    await shopper.follows()
+
+
+async def disputed(shopper: Shopper) -> None:
+    """Bought, and later disputed at the bank."""
+    await shopper.fills_basket()
+    await shopper.attaches(GOOD)
+    await shopper.places_order()
+    await shopper.follows()
+    await shopper.is_troubled("dispute", "disputed")
+
+
+async def capture_fails(shopper: Shopper) -> None:
+    """Bought, and the money can't be captured."""
+    await shopper.fills_basket()
+    await shopper.attaches(GOOD)
+    await shopper.places_order()
+    await shopper.follows()
+    await shopper.is_troubled("capture_failed", "capture_failed")
+
+
 SITUATIONS = (
     Situation("ready", 20, ready),
     Situation("no card, then one", 12, no_card_yet),
@@ -157,6 +314,23 @@ SITUATIONS = (
     Situation("answer lost, or 5xx", 9, answer_lost),
     Situation("429 in bursts", 4, too_many_requests, crowd=6),
     Situation("answered 504, made later", 5, late_commit),
+    Situation("pays at a provider", 9, approves_elsewhere),
+    Situation("leaves the provider's page", 6, gives_up_elsewhere),
+    Situation("cancels at the provider", 3, changes_mind_elsewhere, reason="cancelled"),
+    Situation("PayPal", 5, paypal),
+    Situation("direct debit fails later", 5, debit_fails_later),
+    Situation("transfer arrives", 4, transfer_paid),
+    Situation("transfer expires", 5, transfer_expires),
+    Situation("reviewed", 4, reviewed),
+    Situation("reviewed and blocked", 3, reviewed_and_blocked, reason="blocked"),
+    Situation("cancelled for fraud", 3, reviewed_and_cancelled, reason="fraud"),
+    Situation("declined, then a saved card", 6, saved_card_instead),
+    Situation("store credit and a bad card", 5, store_credit),
+    Situation("the bank asks to confirm", 4, bank_asks),
+    Situation("merchant submits, rejected", 6, merchant_submits),
+    Situation("merchant's own order", 4, nobody_handed_over),
+    Situation("disputed later", 3, disputed, reason="disputed"),
+    Situation("capture fails later", 3, capture_fails, reason="capture_failed"),
 )
 
 

@@ -23,10 +23,14 @@ class Unexpected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the shopper types. `last_name` may be one of the sandbox's magic ones."""
+    """What the shopper types, or another way to pay, by its type, which needs no number.
+
+    `last_name` may be one of the sandbox's magic ones.
+    """
 
     number: str = "4444222233331111"
     last_name: str = "Probe"
+    kind: str = "creditCard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +59,62 @@ class Storefront:
         """The card field of the page (DigitalRiver.js): a card becomes a source; its id."""
         body: Json = {
             "sessionId": session_id,
-            "type": "creditCard",
-            "card": {"number": card.number, "expirationMonth": 3, "expirationYear": 2035},
+            "type": card.kind,
             "owner": {
                 "firstName": "Ada", "lastName": card.last_name, "email": "ada@example.test",
                 "address": {"line1": "Teststr. 1", "city": "Berlin", "postalCode": "10115",
                             "country": "DE"},
             },
         }  # fmt: skip
+        if card.kind == "creditCard":
+            body["card"] = {"number": card.number, "expirationMonth": 3, "expirationYear": 2035}
         if saved_for is not None:
             body |= {"customerId": saved_for, "reusable": True}
         answer = await self._patiently("POST", f"{self.platform_url}/_browser/sources", body)
         return str(_good(answer)["id"])
+
+    async def authenticate(self, session_id: str, source_id: str) -> None:
+        """The bank's page for a saved card or a step-up (DigitalRiver.js)."""
+        body = {"sessionId": session_id, "sourceId": source_id}
+        _good(await self._patiently("POST", f"{self.platform_url}/_browser/authenticate", body))
+
+    async def visit_provider(self, url: str, choice: str) -> None:
+        """The provider's page, on which the shopper approves, declines or leaves."""
+        page = url.partition("?")[0]
+        await self._patiently("POST", f"{page}/{choice}")
+
+    async def give_credit(self, checkout_id: str, session_id: str, amount: float) -> None:
+        """Store credit of the shopper goes on the checkout, before any card does."""
+        body = {
+            "type": "customerCredit", "paymentSessionId": session_id, "amount": amount,
+            "upstreamId": f"credit-{checkout_id}", "customerCredit": {},
+        }  # fmt: skip
+        credit = await self._platform("POST", "/sources", body)
+        await self.attach(checkout_id, credit["id"])
+
+    async def submit(self, checkout_id: str) -> tuple[int, Json]:
+        """The merchant's own `POST /orders`; status and body."""
+        headers = {"authorization": f"Bearer {self.platform_key}"}
+        answer = await self._patiently(
+            "POST", f"{self.platform_url}/orders", {"checkoutId": checkout_id}, headers
+        )
+        return answer.status_code, answer.json()
+
+    async def report_rejection(self, event_id: str, created: str, rejection: Json) -> None:
+        """Tells the service that the merchant's order was rejected."""
+        event = {
+            "id": event_id, "type": "order.rejected", "createdTime": created,
+            "data": {"object": rejection},
+        }  # fmt: skip
+        answer = await self._service("POST", "/v1/events", event)
+        if answer.status_code != 202:
+            raise Unexpected(f"the event was not taken: {answer.status_code} {answer.text}")
+
+    async def known(self, upstream_id: str) -> Json | None:
+        """The purchase of this order number, if the service has one."""
+        path = f"/v1/purchases?upstreamId={upstream_id}"
+        found: list[Json] = _good(await self._service("GET", path))["data"]
+        return found[0] if found else None
 
     async def place(
         self, checkout_id: str, upstream_id: str, create_request: Json, total: Json
@@ -89,9 +137,18 @@ class Storefront:
         path = f"/v1/purchases/{purchase_id}/payment-session"
         return _unless_moved_on(await self._service("GET", path))
 
-    async def pay(self, purchase_id: str, source_id: str) -> Json | None:
+    async def pay(self, purchase_id: str, source_id: str, *, save: bool = False) -> Json | None:
         """The shopper chose this source; None if the purchase moved on meanwhile."""
-        return await self._act(purchase_id, "payment-source", {"sourceId": source_id})
+        body = {"sourceId": source_id, "saveToCustomer": save}
+        return await self._act(purchase_id, "payment-source", body)
+
+    async def returned(self, purchase_id: str) -> Json | None:
+        """The shopper is back from the provider or the bank."""
+        return await self._act(purchase_id, "return", {})
+
+    async def cancel(self, purchase_id: str) -> Json | None:
+        """The shopper no longer wants it."""
+        return await self._act(purchase_id, "cancel", {})
 
     async def correct(self, purchase_id: str, fields: Json) -> Json | None:
         """The shopper corrected these fields of the checkout."""

@@ -48,6 +48,22 @@ class Trouble:
         """The next `times` calls about this shopper, whatever they are, meet this fault."""
         await self._script({"upstreamId": upstream_id}, action, times)
 
+    async def settle(self, order_id: str, state: str, **more: Any) -> None:
+        """The platform ends a wait, a review or an order."""
+        await self._post(f"/_sandbox/orders/{order_id}/settle", {"state": state, **more})
+
+    async def with_order(self, order_id: str, kind: str) -> None:
+        """Something goes wrong with an order, after it was accepted."""
+        await self._post(f"/_sandbox/orders/{order_id}/trouble", {"kind": kind})
+
+    async def transfer(self, source_id: str, what: str) -> None:
+        """A transfer arrives (`pay`) or its deadline passes (`expire`)."""
+        await self._post(f"/_sandbox/sources/{source_id}/{what}", {})
+
+    async def settings(self, **wanted: Any) -> None:
+        """Chooses what the platform's documents leave open."""
+        await self._post("/_sandbox/settings", wanted)
+
     async def ledger(self) -> dict[str, Any]:
         """What really happened at the platform."""
         answer = await self.http.get(f"{self.url}/_sandbox/ledger")
