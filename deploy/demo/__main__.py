@@ -130,11 +130,9 @@ async def _trouble_service(kills: int, crowd: Crowd, stage: Stage, http: httpx.A
 
 async def _backfill(crowd: Crowd, stage: Stage) -> None:
     """Once all are in the shop, those who wait for an event get it from the platform's list."""
-    while not all(visit.started for visit in crowd.visits):
-        await asyncio.sleep(BACKFILL_EVERY)
     while True:
         await asyncio.sleep(BACKFILL_EVERY)
-        if not crowd.down:
+        if all(visit.started for visit in crowd.visits) and not crowd.down:
             await stage.backfill()
 
 
