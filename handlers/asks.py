@@ -33,13 +33,17 @@ def for_corrections(
 
 
 def for_another_source(
-    purchase: Purchase, moment: Moment, policy: Policy
+    purchase: Purchase,
+    moment: Moment,
+    policy: Policy,
+    *,
+    message: str = "payment.choose_another",
 ) -> tuple[Purchase, tuple[Planned, ...]]:
     """Hold until the shopper chooses another source for the current checkout."""
     link = purchase.current
     held, commands = hold(
         *(purchase, Reason.PAYMENT_REQUIRED, moment, policy),
-        message="payment.choose_another",
+        message=message,
         next_action=collect_payment(link.checkout_id, link.session_id),
     )
-    return change(held, awaiting=None, wanted_source=None), commands
+    return change(held, awaiting=None, wanted_source=None, save_source=False), commands

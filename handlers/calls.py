@@ -5,11 +5,14 @@ from datetime import datetime
 
 from handlers import chain, provider, stale, submission, unknown
 from handlers.asks import for_another_source
+from handlers.credits import acknowledged
 from handlers.decision import Decision, Moment, ignore
 from handlers.moves import change, check, end, read
 from handlers.orders import live_orders
 from handlers.paths import merged, value_at
 from handlers.policy import Policy
+from handlers.rejection import SOURCE_FAULT
+from handlers.saved import declined
 from schemas.commands import Planned, ReadOrder
 from schemas.facts import (
     CancelRequested,
@@ -110,6 +113,7 @@ def on_requested(purchase: Purchase, fact: PurchaseRequested, moment: Moment) ->
     confirmed = _confirmed(purchase, request.confirmed_total, _present_at(fact, moment))
     confirmed = change(
         confirmed,
+        faults=_but_the_source(purchase),
         submits=request.submits,
         create_request=request.create_request or purchase.create_request,
     )
@@ -138,7 +142,17 @@ def _present_at(fact: PurchaseRequested, moment: Moment) -> datetime:
 def _confirmed(purchase: Purchase, total: Money | None, at: datetime) -> Purchase:
     """The shopper is present (I12); without a total they agree to none (I11)."""
     latest = max(at, purchase.confirmed_at)
-    return change(purchase, confirmed=total or purchase.confirmed, confirmed_at=latest)
+    return change(
+        purchase,
+        confirmed=total or purchase.confirmed,
+        confirmed_at=latest,
+        credits=acknowledged(purchase),
+    )
+
+
+def _but_the_source(purchase: Purchase) -> tuple[Fault, ...]:
+    """The shopper's word about how to pay: a source that was refused before is forgotten."""
+    return tuple(fault for fault in purchase.faults if fault.path != SOURCE_FAULT)
 
 
 def _checked(purchase: Purchase, rule: str, source: str) -> Decision:
@@ -154,7 +168,7 @@ def on_source(purchase: Purchase, fact: SourceChosen, moment: Moment, policy: Po
     if refused := refusal(purchase, fact):
         return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
     request = fact.request
-    if any(e.source_id == request.source_id and e.again <= 0 for e in purchase.declined):
+    if declined(purchase, request.source_id):
         return _declined_before(purchase, moment, policy)
     changes = purchase.wanted_changes
     if request.browser_ip:
@@ -162,6 +176,8 @@ def on_source(purchase: Purchase, fact: SourceChosen, moment: Moment, policy: Po
     chosen = change(
         _confirmed(purchase, request.confirmed_total, moment.at),
         wanted_source=request.source_id,
+        save_source=request.save_to_customer,
+        faults=_but_the_source(purchase),
         wanted_changes=changes,
         notice=None,
     )

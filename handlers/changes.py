@@ -1,5 +1,8 @@
 """Changing a checkout: what is wanted of it, and what became of that (PLATFORM §3.3, §5.3)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from handlers import rejection
 from handlers.asks import for_another_source, for_corrections
 from handlers.decision import Decision, Moment, ignore
@@ -7,7 +10,7 @@ from handlers.gate import Sight
 from handlers.moves import again, backoff, change, end, later, read, step, struggle
 from handlers.paths import digest, merged
 from handlers.policy import Policy
-from handlers.rejection import SESSION_FAULT
+from handlers.rejection import SOURCE_FAULT, source_fault
 from schemas.base import JsonObject
 from schemas.commands import AttachSource, Planned, UpdateCheckout
 from schemas.facts import CommandEnded
@@ -26,12 +29,17 @@ def update(
     return Decision(updating, rule, source, commands, evidence={"fields": sorted(wanted)})
 
 
-def attach(purchase: Purchase, source_id: str) -> Decision:
+def attach(
+    purchase: Purchase,
+    source_id: str,
+    rule: str = "reading.attach",
+    seen: Mapping[str, Any] | None = None,
+) -> Decision:
     """Attach the source that the shopper chose to the current session."""
     command = AttachSource(checkout_id=purchase.current.checkout_id, source_id=source_id)
     key = f"{purchase.id}/{len(purchase.chain)}/attach/{source_id}"
     attaching, commands = step(purchase, command, key=key)
-    return Decision(attaching, "reading.attach", "PLATFORM §5.2", commands)
+    return Decision(attaching, rule, "PLATFORM §5.2", commands, evidence=seen or {})
 
 
 def on_changed(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
@@ -50,12 +58,11 @@ def on_changed(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: P
             reading, commands = read(_changed(purchase, fact))
             return Decision(reading, "change.read_back", "PLATFORM §3.3", commands)
         case _:  # perhaps it was done: the reading tells, and repeating does no harm
-            return _perhaps_changed(purchase, fact, moment, policy)
+            return perhaps(purchase, fact, moment, policy)
 
 
-def _perhaps_changed(
-    purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy
-) -> Decision:
+def perhaps(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
+    """Nobody knows whether it was done: read, later and later if it happens again."""
     timers: tuple[Planned, ...] = ()
     if fact.attempt > 1:
         purchase, timers = struggle(purchase, moment, policy)
@@ -68,8 +75,8 @@ def _perhaps_changed(
 def _changed(purchase: Purchase, fact: CommandEnded) -> Purchase:
     """The platform took it: it is no longer wanted, and part of any later clone."""
     if isinstance(fact.command, AttachSource):
-        others = tuple(f for f in purchase.faults if f.path != SESSION_FAULT)
-        return change(purchase, wanted_source=None, faults=others)
+        others = tuple(f for f in purchase.faults if not f.path.startswith("payment."))
+        return change(purchase, wanted_source=None, save_source=False, faults=others)
     request = purchase.create_request
     if request is not None:
         request = merged(request, purchase.wanted_changes)
@@ -84,7 +91,9 @@ def _change_refused(
         return rejection.to_operator(purchase, refused)
     seen = {"status": refused.status, "problems": [p.model_dump() for p in refused.problems]}
     if isinstance(fact.command, AttachSource):
-        held, commands = for_another_source(purchase, moment, policy)
+        others = tuple(f for f in purchase.faults if f.path != SOURCE_FAULT)
+        noted = change(purchase, faults=(*others, source_fault()))
+        held, commands = for_another_source(noted, moment, policy)
         return Decision(held, "change.source_refused", "PLATFORM §3.3", commands, evidence=seen)
     faults = tuple(f for p in refused.problems if (f := rejection.fault_of(p)))
     purchase = change(purchase, wanted_changes={})

@@ -5,15 +5,19 @@ from typing import Any, assert_never
 from handlers import (
     calls,
     changes,
+    crediting,
     order_events,
+    paying,
     provider,
     reading,
     replacement,
     stale,
+    step_up,
     submission,
     unknown,
 )
 from handlers.cloning import MARK
+from handlers.credits import given_back
 from handlers.decision import Decision, Moment, ignore
 from handlers.moves import change, end, read
 from handlers.paths import value_at
@@ -55,6 +59,10 @@ from schemas.purchase import Purchase, Reason, State
 
 def decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> Decision:
     """The decision for one fact. Pure: equal arguments give equal decisions."""
+    return given_back(purchase, fact, _decide(purchase, fact, moment, policy))
+
+
+def _decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> Decision:
     match fact:
         case PurchaseRequested():
             return calls.on_requested(purchase, fact, moment)
@@ -64,6 +72,8 @@ def decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> De
             return calls.on_corrected(purchase, fact, moment)
         case TotalConfirmed():
             return calls.on_confirmed(purchase, fact, moment)
+        case ShopperReturned() if purchase.reason is Reason.STEP_UP_REQUIRED:
+            return step_up.returned(purchase)
         case ShopperReturned():
             return calls.on_returned(purchase, fact)
         case CancelRequested():
@@ -150,6 +160,8 @@ def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
     match fact.command:
         case ReadCheckout():
             return reading.on_read(purchase, fact, moment, policy)
+        case AttachSource() if crediting.ours(purchase, fact):
+            return crediting.on_attached(purchase, fact, moment, policy)
         case UpdateCheckout() | AttachSource():
             return changes.on_changed(purchase, fact, moment, policy)
         case Submit():
@@ -164,8 +176,12 @@ def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
             return order_events.on_read(purchase, fact, moment, policy)
         case CancelOrder():
             return stale.on_cancelled(purchase, fact, moment, policy)
-        case SaveSource() | CreateCredit() | DetachSource():
-            return ignore(purchase, "result.not_awaited", "I7")
+        case SaveSource():
+            return paying.on_saved(purchase, fact, moment, policy)
+        case CreateCredit():
+            return crediting.on_created(purchase, fact, moment, policy)
+        case DetachSource():
+            return crediting.on_detached(purchase, fact, moment, policy)
         case FindOrders() | DeleteCheckout() | Wake():
             return ignore(purchase, "result.not_awaited", "I7")
         case _:

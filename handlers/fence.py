@@ -2,11 +2,17 @@
 
 from datetime import datetime
 
-from schemas.commands import CancelOrder, Command, Submit
+from handlers.credits import releasable
+from schemas.commands import CancelOrder, Command, DetachSource, Submit
 from schemas.purchase import Purchase
 
 # An orphan that is being deleted needs nobody to wait for it.
-AWAITED = frozenset({"submit", "update_checkout", "attach_source", "open_checkout"})
+AWAITED = frozenset(
+    {
+        *("submit", "update_checkout", "attach_source", "open_checkout", "save_source"),
+        "create_credit",
+    }
+)
 
 
 def void(
@@ -22,11 +28,14 @@ def void(
 
     A change of a checkout is void when the purchase no longer waits for it; a submission also
     when there are news that were not decided upon, or its permit is of another version or epoch
-    of the lease, or too old; the cancel of an order when there are news, or it is to stay.
+    of the lease, or too old; the cancel of an order when there are news, or it is to stay; a
+    release of store credit when the checkout may have become an order or is dead (I2, I3).
     """
     if purchase is not None and isinstance(command, CancelOrder):
         wanted = purchase.cancel_requested or purchase.replacing == command.order_id
         return news or not wanted
+    if isinstance(command, DetachSource):
+        return purchase is None or not releasable(purchase, command.checkout_id)
     if command.kind not in AWAITED:
         return False
     if purchase is None or purchase.awaiting != key:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from handlers.asks import collect_payment, correct_checkout
 from handlers.completeness import bills, faults, recurring
 from handlers.decision import Moment
 from handlers.policy import Policy
+from handlers.step_up import asked
 from schemas.base import JsonObject
 from schemas.money import Money, minor_units
 from schemas.platform import Checkout, Customer, Session, Source
@@ -16,13 +18,17 @@ from schemas.purchase import Fault, Purchase, Reason
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What was read: the checkout raw and parsed, its primary source and customer in full."""
+    """What was read: the checkout raw and parsed, its primary source and customer in full.
+
+    `wanted` is the source that is to be attached.
+    """
 
     raw: Mapping[str, Any]
     checkout: Checkout
     total: Money
     source: Source | None
     customer: Customer | None
+    wanted: Source | None = None
 
     @property
     def session(self) -> Session:
@@ -123,6 +129,25 @@ def corrected(purchase: Purchase, _s: Sight, _m: Moment, _policy: Policy) -> Hol
     return incomplete(found, "gate.refused_before", "PLATFORM §4.3") if found else None
 
 
+def credits_kept(purchase: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """No store credit was refused that the shopper still counts on (PLATFORM §3.5)."""
+    if not any(credit.refused for credit in purchase.credits):
+        return None
+    some = bool(sight.checkout.payment.sources)
+    reason = Reason.PAYMENT_INCOMPLETE if some else Reason.PAYMENT_REQUIRED
+    message = "payment.required" if purchase.notice else "payment.credit_refused"
+    return Hold(
+        *(reason, "gate.credit_refused", "PLATFORM §3.5", message), next_action=_collect(sight)
+    )
+
+
+def stepped_up(purchase: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """The shopper has done the step that the session asked for (PLATFORM §4.2)."""
+    if purchase.current.step_seen and asked(sight.session):
+        return _step_up(sight)
+    return None
+
+
 def session_ready(purchase: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
     """The session is in the one state that is safe to submit (PLATFORM §3.1)."""
     state = sight.session.state
@@ -182,10 +207,18 @@ def paid_in_full(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hol
 
 
 def billable(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
-    """There is a bill-to address, of the checkout or of the source's owner."""
-    owners = [s.owner for s in (sight.checkout.primary_source, sight.source) if s]
-    found = faults(sight.raw, source_owner=any(bills(owner) for owner in owners))
+    """There is a bill-to address, of the checkout or of the owner attached last (§3.5)."""
+    found = faults(sight.raw, source_owner=any(bills(owner) for owner in _owners(sight)))
     return incomplete(found, "gate.billing_incomplete", "PLATFORM §4.5") if found else None
+
+
+def _owners(sight: Sight) -> list[JsonObject | None]:
+    """The owner of the source attached last, as the checkout and as the source itself show it."""
+    primary = sight.checkout.primary_source
+    last = next((s for s in reversed(sight.checkout.payment.sources) if s.owner), primary)
+    if last is None or (primary and last.id == primary.id):
+        return [s.owner for s in (last, sight.source) if s]
+    return [last.owner]
 
 
 def source_usable(_p: Purchase, sight: Sight, moment: Moment, _policy: Policy) -> Hold | None:
@@ -193,7 +226,7 @@ def source_usable(_p: Purchase, sight: Sight, moment: Moment, _policy: Policy) -
     source = sight.source
     if source is None:
         return None
-    if source.state in UNUSABLE_SOURCES or _expired(source, moment):
+    if source.state in UNUSABLE_SOURCES or expired(source, moment.now):
         rule = "gate.source_unusable"
         return _payment(sight, rule, "PLATFORM §4.5", "payment.choose_another")
     if source.state == "requires_action":
@@ -203,11 +236,12 @@ def source_usable(_p: Purchase, sight: Sight, moment: Moment, _policy: Policy) -
     return None
 
 
-def _expired(source: Source, moment: Moment) -> bool:
+def expired(source: Source, now: datetime) -> bool:
+    """Whether it is a card whose last month has passed."""
     card = source.credit_card
     if card is None or not card.expiration_year or not card.expiration_month:
         return False
-    return (card.expiration_year, card.expiration_month) < (moment.now.year, moment.now.month)
+    return (card.expiration_year, card.expiration_month) < (now.year, now.month)
 
 
 def source_belongs(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
@@ -271,6 +305,8 @@ CHECKS: tuple[Check, ...] = (
     customer_enabled,
     data_complete,
     corrected,
+    credits_kept,
+    stepped_up,
     session_ready,
     paid_in_full,
     billable,

@@ -11,6 +11,10 @@ TEXTS = {
     "or try another method.",
     "payment.choose_another": "This payment method can't be used for this order. "
     "Please choose another one.",
+    "payment.source_gone": "This payment method is no longer available. Please choose another one.",
+    "payment.source_expired": "This card has expired. Please choose another payment method.",
+    "payment.credit_refused": "Your store credit could not be used for this order. "
+    "Please choose how you want to pay.",
     "payment.confirm_with_bank": "Your bank wants you to confirm this payment.",
     "payment.redirect": "Please complete your payment at your provider.",
     "payment.instructions": "Please complete your payment with the instructions shown.",

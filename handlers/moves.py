@@ -83,7 +83,9 @@ def end(purchase: Purchase, state: State, reason: Reason | None, message: str | 
     ended = change(enter(purchase, state, reason, message=message), awaiting=None, stale=False)
     if state is State.REVIEW:
         return ended
-    return change(ended, wanted_source=None, wanted_changes={}, waiting_request=None)
+    return change(
+        ended, wanted_source=None, save_source=False, wanted_changes={}, waiting_request=None
+    )
 
 
 def step(
@@ -101,6 +103,7 @@ def read(purchase: Purchase, due: datetime | None = None) -> tuple[Purchase, tup
         purchase,
         ReadCheckout(
             checkout_id=purchase.current.checkout_id,
+            wanted_source=purchase.wanted_source,
             checkout_ids=purchase.checkout_ids,
             upstream_id=purchase.upstream_id,
         ),

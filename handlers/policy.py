@@ -17,6 +17,7 @@ class Policy:
     max_submissions: int = 5  # I9
     max_repeats: int = 3  # of one submission without an answer (PLATFORM §4.4, step 5)
     redirect_hosts: tuple[str, ...] = ()
+    step_up: bool = False  # one 409 may be answered on the same checkout (PLATFORM §4.2)
     loopback: bool = False  # the platform is a stand-in on this machine
 
     # Seconds before the next look-up for an order, and before the next try at a busy platform.

@@ -2,7 +2,17 @@
 
 from pydantic import ValidationError
 
-from handlers import chain, orders, rejection, replacement, submission, unknown
+from handlers import (
+    chain,
+    credits,
+    orders,
+    paying,
+    rejection,
+    replacement,
+    step_up,
+    submission,
+    unknown,
+)
 from handlers.changes import attach, update
 from handlers.completeness import known_repairs, located
 from handlers.decision import Decision, Moment, ignore
@@ -22,7 +32,7 @@ from handlers.moves import (
 )
 from handlers.paths import contains, digest, present, value_at
 from handlers.policy import Policy
-from handlers.rejection import SESSION_FAULT
+from handlers.rejection import SESSION_FAULT, SOURCE_FAULT
 from schemas.base import JsonObject
 from schemas.commands import Planned, ReadCheckout
 from schemas.facts import CommandEnded
@@ -42,6 +52,8 @@ def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Poli
         noted = _with_first_total(purchase, fact.command, fact.result)
         return ignore(noted, "reading.superseded", "I1")
     match fact.result:
+        case Succeeded() if purchase.wanted_source not in (None, fact.command.wanted_source):
+            return _look_closer(purchase)  # the source that is wanted now was not looked at
         case Succeeded(body=body):
             return _on_reading(purchase, _reading(body), moment, policy)
         case Unavailable(retry_after=seconds):
@@ -113,10 +125,11 @@ def _sight(reading: Reading) -> Sight | None:
         checkout = Checkout.model_validate(reading.checkout)
         total = Money(amount=checkout.total_amount, currency=checkout.currency)  # type: ignore[arg-type]  # None is refused
         source = Source.model_validate(reading.source) if reading.source else None
+        wanted = Source.model_validate(reading.wanted) if reading.wanted else None
         customer = Customer.model_validate(reading.customer) if reading.customer else None
     except ValidationError:
         return None
-    return Sight(reading.checkout or {}, checkout, total, source, customer)
+    return Sight(reading.checkout or {}, checkout, total, source, customer, wanted)
 
 
 def _not_there(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
@@ -135,6 +148,7 @@ def _noted(purchase: Purchase, sight: Sight) -> Purchase:
     own = sight.checkout.upstream_id
     unnamed = purchase.upstream_id == purchase.id
     purchase = with_current(purchase, session_id=sight.session.id)
+    purchase = credits.noted(purchase, sight.checkout)
     return change(
         purchase,
         upstream_id=own if unnamed and own else purchase.upstream_id,
@@ -156,10 +170,9 @@ def _standing(faults: tuple[Fault, ...], sight: Sight) -> tuple[Fault, ...]:
 
 
 def _value(fault: Fault, sight: Sight) -> object:
-    if fault.path != SESSION_FAULT:
-        return value_at(sight.raw, fault.path)
-    primary, session = sight.checkout.primary_source, sight.session
-    return [session.state, session.amount_contributed, primary.id if primary else None]
+    if fault.path.startswith("payment."):
+        return rejection.paid_by(sight)
+    return value_at(sight.raw, fault.path)
 
 
 def _repeat(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:
@@ -177,16 +190,20 @@ def _repeat(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) ->
 
 def _act(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:
     """First what the shopper asked for, then the gate, then what we can mend ourselves."""
+    if step_up.undecided(purchase):
+        if not step_up.asked(sight.session):
+            return rejection.not_stepped_up(purchase, sight, moment, policy)
+        purchase = with_current(purchase, step_seen=True)
     wanted = _missing_changes(purchase, sight)
     if wanted and set(wanted) & CREATE_ONLY:
         return replacement.supersede(purchase)
     if wanted:
         return update(purchase, wanted, sight, "reading.update", "PLATFORM §5.3")
     purchase = change(purchase, wanted_changes={})
+    if decision := credits.restore(purchase, sight) or _choose(purchase, sight, moment, policy):
+        return decision
     if purchase.wanted_source and _attached(purchase.wanted_source, sight):
         purchase = change(purchase, wanted_source=None)
-    if purchase.wanted_source and sight.session.state not in WAITING:
-        return attach(purchase, purchase.wanted_source)
     held, passed = examine(purchase, sight, moment, policy)
     if held is None and purchase.stale:
         return _look_closer(purchase)
@@ -201,6 +218,20 @@ def _act(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> De
             alternatives=passed,
         )
     return _mend(purchase, held, sight) or _hold(purchase, held, passed, sight, moment, policy)
+
+
+def _choose(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision | None:
+    """The next step towards the source that the shopper chose, if there is one to take."""
+    wanted = purchase.wanted_source
+    if wanted is None:
+        return None
+    if _attached(wanted, sight):
+        unsaved = purchase.save_source and not (sight.source and sight.source.reusable)
+        return paying.attached_unsaved(purchase) if unsaved else None
+    refused = any(credit.refused for credit in purchase.credits)  # the shopper is asked first
+    if refused or sight.session.state in WAITING:
+        return None
+    return paying.proceed(purchase, sight, moment, policy)
 
 
 def _look_closer(purchase: Purchase) -> Decision:
@@ -229,6 +260,7 @@ def _mend(purchase: Purchase, held: Hold, sight: Sight) -> Decision | None:
         purchase = with_current(purchase, mended=(*mended, *paths))
         return update(purchase, repairs, sight, "reading.mend", held.source)
     refused = held.rule == "gate.session_refused_before" and SESSION_FAULT not in mended
+    refused = refused and all(fault.path != SOURCE_FAULT for fault in purchase.faults)
     if refused and sight.source and sight.source.reusable:
         purchase = with_current(purchase, mended=(*mended, SESSION_FAULT))
         return attach(purchase, sight.source.id)

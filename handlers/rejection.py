@@ -1,15 +1,20 @@
 """Applying a definite rejection of `POST /orders` (I3, I4, I9; PLATFORM §4.2, §4.3)."""
 
+from handlers import step_up
 from handlers.asks import for_corrections
+from handlers.credits import refuse_all
 from handlers.decision import Decision, Moment
+from handlers.gate import Sight
 from handlers.moves import change, check, end, enter, with_condition, with_current
+from handlers.paths import digest
 from handlers.policy import Policy
-from handlers.tables import GOODS, Action, Remedy, path, remedy
+from handlers.tables import DATA_CONFLICT, GOODS, Action, Remedy, path, remedy
 from schemas.commands import Permit
 from schemas.purchase import Condition, Declined, Fault, Purchase, Reason, State
 from schemas.results import PlatformProblem, Rejected
 
 SESSION_FAULT = "payment.session"
+SOURCE_FAULT = "payment.source"  # a chosen source was refused: none is charged in its place (I9)
 
 
 def leaves_open(rejection: Rejected) -> bool:
@@ -37,9 +42,28 @@ def apply(
 ) -> Decision:
     """The platform said no, and no order exists: the one remedy of the table."""
     row = remedy(rejection)
+    if step_up.applies(purchase, rejection, permit, policy):
+        return step_up.begin(purchase, _seen(rejection))
     purchase = change(_noted(purchase, row), permit=None)
     if rejection.status == 409:
         purchase = _dead(purchase, permit, row)
+    return _told(purchase, rejection, row, moment, policy)
+
+
+def not_stepped_up(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:
+    """After all the session asks for no step: dead, as after any 409 (I3; PLATFORM §4.2)."""
+    last = purchase.submissions[-1]
+    rejection = Rejected(status=409, problems=last.problems, request_id=last.request_id)
+    row = remedy(rejection)
+    reusable = bool(sight.source and sight.source.reusable)
+    dead = with_condition(_noted(purchase, row), last.checkout_id, Condition.DEAD)
+    dead = _declined(dead, last.source_id, row, reusable=reusable)
+    return _told(dead, rejection, row, moment, policy)
+
+
+def _told(
+    purchase: Purchase, rejection: Rejected, row: Remedy, moment: Moment, policy: Policy
+) -> Decision:
     decision = _remedied(purchase, rejection, row, moment, policy)
     alert = decision.alert or (None if row.known else "unlisted_rejection")
     return Decision(
@@ -54,14 +78,23 @@ def _dead(purchase: Purchase, permit: Permit | None, row: Remedy) -> Purchase:
     """The checkout is dead (I3) and its source declined, for good or once more (I9)."""
     checkout_id = permit.checkout_id if permit else purchase.current.checkout_id
     purchase = with_condition(purchase, checkout_id, Condition.DEAD)
-    if permit is None or permit.source_id is None:
+    if permit is None:
         return purchase
+    return _declined(purchase, permit.source_id, row, reusable=permit.reusable)
+
+
+def _declined(
+    purchase: Purchase, source_id: str | None, row: Remedy, *, reusable: bool
+) -> Purchase:
+    """The purchase with this source declined; with its credits, if they alone paid (I9)."""
+    if source_id is None:
+        return purchase if row is DATA_CONFLICT else refuse_all(purchase)
     left = {entry.source_id: entry.again - 1 for entry in purchase.declined}
     # A source that is not saved can't be chosen again anyway: it was used up by this charge.
-    allowed = min(left.get(permit.source_id, row.again), row.again if permit.reusable else 0)
-    others = tuple(e for e in purchase.declined if e.source_id != permit.source_id)
-    entry = Declined(source_id=permit.source_id, again=allowed)
-    return change(purchase, declined=(*others, entry), wanted_source=None)
+    allowed = min(left.get(source_id, row.again), row.again if reusable else 0)
+    others = tuple(e for e in purchase.declined if e.source_id != source_id)
+    entry = Declined(source_id=source_id, again=allowed)
+    return change(purchase, declined=(*others, entry), wanted_source=None, save_source=False)
 
 
 def _remedied(
@@ -113,6 +146,18 @@ def fault_of(problem: PlatformProblem) -> Fault | None:
         return None
     missing = (problem.code or "").startswith(("missing", "additional_information"))
     return Fault(path=place, problem="missing" if missing else "invalid")
+
+
+def paid_by(sight: Sight) -> list[object]:
+    """What a refusal of the session or of a source was about: it stands while this is the same."""
+    primary, session = sight.checkout.primary_source, sight.session
+    return [session.state, session.amount_contributed, primary.id if primary else None]
+
+
+def source_fault(sight: Sight | None = None) -> Fault:
+    """A chosen source was refused; whatever else is attached waits for the shopper's word (I9)."""
+    seen = digest(paid_by(sight)) if sight else None
+    return Fault(path=SOURCE_FAULT, problem="refused", digest=seen)
 
 
 def _create_only(parameter: str | None) -> str | None:

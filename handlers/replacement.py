@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from handlers import rejection
+from handlers import credits, rejection
 from handlers.asks import for_corrections
 from handlers.cloning import clone
 from handlers.decision import Decision, Moment, ignore
@@ -36,6 +36,7 @@ def open_next(purchase: Purchase, reading: Reading) -> Decision:
     if reading.checkout is None and purchase.create_request is None:
         waiting = end(purchase, State.REVIEW, Reason.CHECKOUT_NOT_FOUND, "order.checking")
         return Decision(waiting, "replacement.no_pattern", "PLATFORM §2.14", alert="no_pattern")
+    purchase = _with_credits(purchase, reading)
     token = mark(purchase)
     request = clone(purchase.create_request, reading.checkout, purchase.wanted_changes, token)
     request.setdefault("upstreamId", purchase.upstream_id)  # by which a lost answer is looked for
@@ -47,6 +48,17 @@ def open_next(purchase: Purchase, reading: Reading) -> Decision:
         *(opening, "replacement.open", "PLATFORM §2.14", commands),
         evidence={"from": how, "orders": 0},
     )
+
+
+def _with_credits(purchase: Purchase, reading: Reading) -> Purchase:
+    """The credits of a checkout that was dead before we first saw it."""
+    if purchase.credits:
+        return purchase
+    try:
+        checkout = Checkout.model_validate(reading.checkout)
+    except ValidationError:
+        return purchase
+    return credits.noted(purchase, checkout)
 
 
 def on_opened(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
@@ -114,11 +126,15 @@ def _joined(purchase: Purchase, body: JsonObject, request: JsonObject) -> Decisi
     # What was corrected while it was being opened is still to be done.
     left = {k: v for k, v in purchase.wanted_changes.items() if not contains(request.get(k), v)}
     joined = change(
-        purchase, chain=(*purchase.chain, link), wanted_changes=left, create_request=request
+        credits.moved(purchase),
+        chain=(*purchase.chain, link),
+        wanted_changes=left,
+        create_request=request,
     )
     reading, commands = read(joined)
+    freed = credits.release(joined, purchase.current.checkout_id, credits.attached_ids(purchase))
     return Decision(
-        *(reading, "replacement.opened", "PLATFORM §5.2", commands),
+        *(reading, "replacement.opened", "PLATFORM §5.2", (*commands, *freed)),
         evidence={"checkout": checkout.id},
     )
 

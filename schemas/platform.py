@@ -47,6 +47,7 @@ class Source(Wire):
     amount: float | None = None
     customer_id: str | None = None
     payment_session_id: str | None = None
+    upstream_id: str | None = None
     owner: JsonObject | None = None
     credit_card: Card | None = None
 

@@ -131,6 +131,7 @@ class Link(Strict):
     session_id: str | None = None
     condition: Condition = Condition.OPEN
     stepped_up: bool = False  # the one 409 after which it may be submitted once more (§4.2)
+    step_seen: bool = False  # after it, the session did ask for the shopper's step
     mended: tuple[str, ...] = ()  # paths that we repaired by ourselves, once each
     failed: tuple[str, ...] = ()  # "code/parameter" of rejections that left it alive
 
@@ -156,13 +157,20 @@ class Fault(Strict):
 class Credit(Strict):
     """Store credit of the shopper, as the storefront put it on a checkout (PLATFORM §3.5).
 
-    Amounts are major units. `source_id` is the source on the current session, once there is one.
+    Amounts are major units. `number` tells the purchase's credits apart. `source_id` is the source
+    on the current session, once there is one, `made` the amount that it has, or that was too
+    large; `attached` says that a reading showed it there. `refused`: it can't be had again, and
+    the shopper has not confirmed to go on without it.
     """
 
+    number: int = 1
     amount: float
     upstream_id: str | None = None
     owner: JsonObject | None = None
     source_id: str | None = None
+    made: float | None = None
+    attached: bool = False
+    refused: bool = False
 
 
 class Submission(Strict):

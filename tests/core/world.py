@@ -24,6 +24,7 @@ from schemas.commands import (
     AttachSource,
     CancelOrder,
     Command,
+    CreateCredit,
     DeleteCheckout,
     DetachSource,
     FindCheckout,
@@ -34,6 +35,7 @@ from schemas.commands import (
     ReadCheckout,
     ReadOrder,
     RefreshOrder,
+    SaveSource,
     Submit,
     UpdateCheckout,
     Wake,
@@ -46,6 +48,7 @@ from schemas.facts import (
     OperatorDecided,
     PlatformEvent,
     PurchaseRequested,
+    ShopperReturned,
     SourceChosen,
     TimerFired,
     TotalConfirmed,
@@ -112,6 +115,7 @@ ONCE_MORE = tuple(
     " invalid_security_code invalid_security_field issuer_unavailable no_response"
     " sca_not_completed unidentified_error".split()
 )
+STEP_UP = "additional_payment_action_required"
 FRAUD = (*("fraud", "fraud_block", "illegal_action", "suspected_fraud", "order-fraud-failure"),)
 OPERATOR = ("invalid_amount", "invalid_merchant")
 GONE = ("cancelled", "blocked")
@@ -178,6 +182,9 @@ class World:
     unsettled: dict[str, datetime] = field(default_factory=dict)  # checkout: last possible send
     spoiled: set[str] = field(default_factory=set)  # checkouts whose session was refused
     refused: set[str] = field(default_factory=set)  # checkouts of which we heard a 409
+    stepping: set[str] = field(default_factory=set)  # checkouts whose one step-up we heard of
+    given: dict[str, float] = field(default_factory=dict)  # store credit by storefront's checkout
+    wished: str | None = None  # the source that the shopper wanted last
     became: set[str] = field(default_factory=set)  # checkouts of which we heard an order
     strikes: dict[str, int] = field(default_factory=dict)  # source: declines heard
     barred: set[str] = field(default_factory=set)  # sources hard-declined, as heard
@@ -478,9 +485,70 @@ class World:
         }
         return id
 
-    def choose(self, source_id: str) -> bool:
+    def choose(self, source_id: str, *, save: bool = False) -> bool:
         """The shopper chose this source."""
-        return self.call(SourceChosen(request=SourceRequest(source_id=source_id)))
+        request = SourceRequest(source_id=source_id, save_to_customer=save)
+        return self.call(SourceChosen(request=request))
+
+    def register(self, id: str = "cust-1", checkout: str | None = None) -> JsonObject:
+        """There is such a customer, and perhaps a checkout names it."""
+        self.customer = {"id": id, "enabled": True, "sources": []}
+        if checkout:
+            self.checkouts[checkout]["customerId"] = id
+        return self.customer
+
+    def keep(self, source_id: str, customer_id: str = "cust-1") -> Result:
+        """POST /customers/{id}/sources/{sourceId} (PLATFORM §5.5)."""
+        source = self.sources.get(source_id)
+        if source is None or self.customer is None or self.customer["id"] != customer_id:
+            return rejected(404, "not_found", "id")
+        if source["state"] != "chargeable":
+            return rejected(409, "source_not_chargeable", "sourceId")
+        if source["type"] != "creditCard":
+            return rejected(409, "nonreusable_source")
+        source |= {"reusable": True, "customerId": customer_id}
+        return Succeeded(status=200, body=copy.deepcopy(source))
+
+    def remove(self, source_id: str) -> None:
+        """The customer removes a saved source: it is cancelled for good (PLATFORM §5.5)."""
+        self.sources[source_id] |= {"state": "cancelled"}
+
+    def credit(
+        self, amount: float, *, session: str | None = None, upstream: str | None = None
+    ) -> str:
+        """POST /sources by whomever: store credit on a session, not attached (PLATFORM §3.5)."""
+        session = session or self.checkouts["c1"]["payment"]["session"]["id"]
+        self.serial += 1
+        id = f"cr{self.serial}"
+        self.sources[id] = {
+            "id": id,
+            "type": "customerCredit",
+            "state": "chargeable",
+            "flow": "standard",
+            "reusable": False,
+            "amount": amount,
+            "upstreamId": upstream,
+            "owner": {"firstName": "Ada", "lastName": "Probe", "address": ADDRESS},
+            "paymentSessionId": session,
+        }
+        return id
+
+    def give(self, amount: float, checkout: str = "c1") -> str:
+        """The storefront puts store credit of the shopper on a checkout."""
+        session = self.checkouts[checkout]["payment"]["session"]["id"]
+        id = self.credit(amount, session=session, upstream=f"line-{amount}")
+        if isinstance(self.attach(checkout, id), Succeeded):
+            self.given[checkout] = self.given.get(checkout, 0.0) + amount
+        return id
+
+    def come_back(self) -> None:
+        """The shopper is back from the step or the provider."""
+        self.tell(ShopperReturned())
+
+    def credits_on(self, checkout_id: str) -> list[float]:
+        """The amounts of the credits on a checkout, in order."""
+        sources = self.checkouts[checkout_id]["payment"]["sources"]
+        return [one["amount"] for one in sources if one["type"] == "customerCredit"]
 
     def agree(self) -> bool:
         """The shopper agrees to the total as the platform has it."""
@@ -501,8 +569,27 @@ class World:
         elsewhere = not source["reusable"] and source["paymentSessionId"] != session["id"]
         if source["state"] not in ("chargeable", "pending_redirect", "pending_funds") or elsewhere:
             return rejected(409, "source_status_invalid_for_session")
-        keep = ("id", "type", "owner", "creditCard")
-        checkout["payment"]["sources"] = [{k: source[k] for k in keep if k in source}]
+        attached = checkout["payment"]["sources"]
+        if any(one["id"] == source_id for one in attached):
+            return Succeeded(status=200, body=copy.deepcopy(source))
+        credits = [one for one in attached if one["type"] == "customerCredit"]
+        mains = [self.sources[one["id"]] for one in attached if one["type"] != "customerCredit"]
+        if source["type"] == "customerCredit":
+            if any(not main["reusable"] for main in mains):
+                return rejected(409, "session_update_not_allowed")
+            if (
+                source["amount"]
+                > checkout["totalAmount"] - sum(c["amount"] for c in credits) + 1e-6
+            ):
+                return rejected(409, "session_source_amount_too_large")
+        else:
+            for main in mains:
+                main["state"] = main["state"] if main["reusable"] else "cancelled"
+            attached = credits
+        keep = ("id", "type", "owner", "creditCard", "amount", "upstreamId")
+        shown = {k: source[k] for k in keep if k in source}
+        checkout["payment"]["sources"] = [*attached, shown]
+        checkout["payment"]["session"].pop("nextAction", None)
         self.resettle(checkout_id)
         return Succeeded(status=200, body=copy.deepcopy(source))
 
@@ -517,12 +604,14 @@ class World:
     def resettle(self, checkout_id: str) -> None:
         """The session as PLATFORM §3.1 has it: complete with a primary source, else open."""
         checkout = self.checkouts[checkout_id]
-        total, paid = checkout["totalAmount"], bool(checkout["payment"]["sources"])
-        full = paid or total == 0
+        total, attached = checkout["totalAmount"], checkout["payment"]["sources"]
+        credit = round(sum(self.credits_on(checkout_id)), 2)
+        paid = any(one["type"] != "customerCredit" for one in attached)
+        full = paid or credit == total
         checkout["payment"]["session"] |= {
             "state": "requires_confirmation" if full else "requires_source",
-            "amountContributed": total if full else 0.0,
-            "amountRemainingToBeContributed": 0.0 if full else total,
+            "amountContributed": total if full else credit,
+            "amountRemainingToBeContributed": 0.0 if full else round(total - credit, 2),
         }
 
     # -- the platform ------------------------------------------------------------------------
@@ -572,6 +661,13 @@ class World:
                 return Succeeded(status=200, body=copy.deepcopy(changed))
             case AttachSource():
                 return self.attach(command.checkout_id, command.source_id)
+            case SaveSource():
+                return self.keep(command.source_id, command.customer_id)
+            case CreateCredit():
+                id = self.credit(
+                    command.amount, session=command.session_id, upstream=command.upstream_id
+                )
+                return Succeeded(status=201, body=copy.deepcopy(self.sources[id]))
             case DeleteCheckout():
                 self.checkouts.pop(command.checkout_id, None)
                 return Succeeded(status=204)
@@ -583,7 +679,9 @@ class World:
         checkout = copy.deepcopy(self.checkouts.get(command.checkout_id))
         found = self._listed(command.checkout_ids, command.upstream_id)
         attached = checkout["payment"]["sources"] if checkout else []
-        source = copy.deepcopy(self.sources.get(attached[0]["id"])) if attached else None
+        main = _main(attached)
+        source = copy.deepcopy(self.sources.get(main)) if main else None
+        wanted = copy.deepcopy(self.sources.get(command.wanted_source or ""))
         if checkout:
             self.readings[command.checkout_id] = (self.now, checkout, command.checkout_ids)
         self.looked = (self.now, command.checkout_ids, _any_alive(found))
@@ -591,6 +689,7 @@ class World:
             checkout=checkout,
             orders=tuple(found),
             source=source,
+            wanted=wanted,
             customer=copy.deepcopy(self.customer),
         )
         return Succeeded(status=200, body=reading.model_dump(by_alias=True))
@@ -615,12 +714,15 @@ class World:
             return OutcomeUnknown(status=404, problems=(gone,))
         if checkout["payment"]["session"].get("state") != "requires_confirmation":
             return rejected(400, "order_submit_failed")
-        attached = checkout["payment"]["sources"]
-        source = self.sources[attached[0]["id"]] if attached else None
+        main = _main(checkout["payment"]["sources"])
+        source = self.sources[main] if main else None
         behaviour = self.behaviour[source["id"]] if source else "good"
         waits = {"redirect": "pending_redirect", "funds": "pending_funds"}.get(behaviour)
-        if source and (waits or not source["reusable"]):
+        if source and behaviour != STEP_UP and (waits or not source["reusable"]):
             source["state"] = waits or "consumed"
+        if behaviour == STEP_UP:
+            session = checkout["payment"]["session"]
+            session["nextAction"] = {"action": "sca_required", "data": {}}
         if behaviour not in ORDERS:
             return rejected(409, behaviour)
         state, fraud, session = ORDERS[behaviour]
@@ -652,7 +754,9 @@ class World:
                 "charges": [{"id": f"ch{self.serial}", "state": "capturable"}]
                 if session == "complete"
                 else [],
-                "sources": [{"id": source["id"], "type": source["type"]}] if source else [],
+                "sources": [
+                    {"id": one["id"], "type": one["type"]} for one in checkout["payment"]["sources"]
+                ],
                 "session": {"id": "s", "state": session, "nextAction": following},
             },
             "liveMode": False,
@@ -745,6 +849,8 @@ class World:
             return
         if isinstance(fact, CancelRequested):
             self.cancelled = True
+        if isinstance(fact, SourceChosen):
+            self.wished = fact.request.source_id
         if isinstance(fact, CheckoutCorrected):
             self.asked = merged(self.asked, fact.request.checkout)
         if isinstance(fact, PurchaseRequested):
@@ -790,8 +896,16 @@ class World:
             if any(problem.code == "order_submit_failed" for problem in result.problems):
                 self.spoiled.add(command.permit.checkout_id)
             if result.status == 409:
-                self.refused.add(command.permit.checkout_id)
+                self._hear_409(command.permit.checkout_id, {p.code for p in result.problems})
                 self._strike(command.permit.source_id, {p.code for p in result.problems})
+
+    def _hear_409(self, checkout_id: str, codes: set[str | None]) -> None:
+        """The checkout is dead, but for the one flagged exception, once (PLATFORM §4.2)."""
+        exempt = self.policy.step_up and codes == {STEP_UP} and checkout_id not in self.stepping
+        if exempt:
+            self.stepping.add(checkout_id)
+        else:
+            self.refused.add(checkout_id)
 
     def _strike(self, source_id: str | None, codes: set[str | None]) -> None:
         if source_id is None:
@@ -819,7 +933,7 @@ class World:
         """What may be sent, at the moment at which it is sent."""
         self.story.append(f"{self.now:%d %H:%M:%S} >> {command.kind}")
         touched = getattr(command, "checkout_id", None)
-        if isinstance(command, UpdateCheckout | AttachSource):
+        if isinstance(command, UpdateCheckout | AttachSource | DetachSource):
             self.claim(touched not in self.refused, f"I3: {command.kind} of dead {touched}")
             self.claim(touched not in self.became, f"I2: {command.kind} of consumed {touched}")
         if isinstance(command, OpenCheckout | AttachSource | UpdateCheckout):
@@ -833,6 +947,12 @@ class World:
             submitted = {s.checkout_id for s in self.sent}
             self.claim(submitted <= set(ids), "I3: looked up a part of the chain")
             self.claim(at >= last and not found, "I3: opened without proof that no order exists")
+        if isinstance(command, DetachSource):
+            kept = self.purchase.state is State.LOST
+            kept = kept or command.checkout_id != self.purchase.current.checkout_id
+            self.claim(kept, "released what may still be ordered")
+        if isinstance(command, AttachSource):
+            self._check_attachment(command)
         if isinstance(command, Submit):
             self._check_submission(command)
 
@@ -853,6 +973,30 @@ class World:
         sources = [self.sources[source["id"]] for source in payment["sources"]]
         elsewhere = [s for s in sources if s["flow"] != "standard"]
         return state == "pending" or "chargeable" in {s["state"] for s in elsewhere}
+
+    def _check_attachment(self, command: AttachSource) -> None:
+        """Only with their own customer, and only what the shopper chose (PLATFORM §5.5, I9)."""
+        source, checkout = self.sources.get(command.source_id), self.checkouts[command.checkout_id]
+        if source is None or source["type"] == "customerCredit":
+            return
+        wished = command.source_id == self.wished
+        again = any(one["id"] == command.source_id for one in checkout["payment"]["sources"])
+        self.claim(wished or again, f"I9: nobody chose {command.source_id}")
+
+    def _check_credits(self, checkout: JsonObject) -> None:
+        """Never doubled: not more than there is to pay, nor than the shopper gave (§3.5)."""
+        amounts = self.credits_on(checkout["id"])
+        given = self.given.get(checkout["id"])
+        if given is None:  # one that we opened: what was given on those before
+            given = max(self.given.values(), default=0.0)
+        self.claim(sum(amounts) <= given + 1e-6, f"doubled credit: {amounts} of {given}")
+        if checkout["totalAmount"] == self.agreed_total(checkout):
+            total = checkout["totalAmount"]
+            self.claim(sum(amounts) <= total + 1e-6, f"more credit than total: {amounts}")
+
+    def agreed_total(self, checkout: JsonObject) -> float:
+        """The total that the shopper agreed to, or the checkout's."""
+        return self.agreed.amount if self.agreed else float(checkout["totalAmount"])
 
     def unsettled_now(self) -> bool:
         """Whether a submission may still become an order unseen."""
@@ -897,8 +1041,8 @@ class World:
         self.claim(permit.total.same_as(total), "I11: the permit's total")
         fresh = self.now - self.present <= self.policy.consent_window
         self.claim(fresh, "I12: the shopper is away")
-        attached = checkout["payment"]["sources"]
-        source_id = attached[0]["id"] if attached else None
+        self._check_credits(self.checkouts[id])
+        source_id = _main(checkout["payment"]["sources"])
         self.claim(source_id not in self.barred, f"I9: {source_id} was declined for good")
         numbers = {s.number for s in self.sent} | {permit.number}
         self.claim(len(numbers) <= self.policy.max_submissions, "I9: too many submissions")
@@ -921,6 +1065,7 @@ class World:
         kinds = {p.command.kind for p in decision.commands}
         if after.state is State.UNKNOWN:
             costly = kinds & {"open_checkout", "attach_source", "update_checkout", "submit"}
+            costly |= kinds & {"create_credit", "save_source", "detach_source"}
             self.claim(not costly, f"I6: from unknown: {costly}")
         if before.state is State.UNKNOWN and after.state is State.UNKNOWN:
             self.claim(before.checkout_ids == after.checkout_ids, "I6: the chain grew in unknown")
@@ -980,6 +1125,11 @@ class World:
         told = outcome(before, after, self.now)
         if told is not None:
             self.claim(told.type == f"order-rescue.purchase.{after.state}", "an outcome's type")
+
+
+def _main(sources: list[JsonObject]) -> str | None:
+    """The primary source among these."""
+    return next((one["id"] for one in sources if one["type"] != "customerCredit"), None)
 
 
 def _any_alive(orders: list[JsonObject]) -> bool:

@@ -1,0 +1,57 @@
+"""SCA step-up: the one 409 after which the same checkout may be submitted again (I3).
+
+The evidence is the vendor's own client (PLATFORM §4.2, §8 #4), so it happens behind a setting and
+once for each checkout. The first reading after that 409 decides: a session that asks for the
+shopper's step keeps the checkout alive, any other means that it is dead like after any 409.
+"""
+
+from handlers.decision import Decision
+from handlers.moves import change, check, with_current
+from handlers.policy import Policy
+from schemas.commands import Permit
+from schemas.platform import Session
+from schemas.purchase import Purchase
+from schemas.results import Rejected
+
+CODE = "additional_payment_action_required"
+ACTION = "sca_required"
+UNAUTHENTICATED = ("merchant_initiated", "moto")  # SCA does not apply to these (PLATFORM §5.5)
+
+
+def applies(purchase: Purchase, rejection: Rejected, permit: Permit | None, policy: Policy) -> bool:
+    """Whether this rejection may be answered by a step-up on the same checkout."""
+    link = purchase.current
+    return (
+        policy.step_up
+        and rejection.status == 409
+        and {problem.code for problem in rejection.problems} == {CODE}
+        and permit is not None
+        and permit.checkout_id == link.checkout_id
+        and not link.stepped_up
+        and not purchase.cancel_requested
+        and purchase.attempts < policy.max_submissions
+        and (purchase.create_request or {}).get("chargeType") not in UNAUTHENTICATED
+    )
+
+
+def begin(purchase: Purchase, evidence: dict[str, object]) -> Decision:
+    """Read whether the session asks for the step; nothing counts as declined by it (I9)."""
+    stepping = change(with_current(purchase, stepped_up=True), permit=None)
+    checked, commands = check(stepping)
+    return Decision(*(checked, "step_up.look", "PLATFORM §4.2", commands), evidence=evidence)
+
+
+def undecided(purchase: Purchase) -> bool:
+    """Whether the next reading decides between the step and a dead checkout."""
+    return purchase.current.stepped_up and not purchase.current.step_seen
+
+
+def asked(session: Session) -> bool:
+    """Whether the session asks for the shopper's step."""
+    return session.next_action is not None and session.next_action.action == ACTION
+
+
+def returned(purchase: Purchase) -> Decision:
+    """The shopper is back from the step: what the session says now decides."""
+    checked, commands = check(purchase)
+    return Decision(checked, "step_up.returned", "PLATFORM §4.2", commands)
