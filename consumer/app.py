@@ -46,6 +46,7 @@ def policy(settings: Settings) -> Policy:
         consent_window=settings.consent_window,
         hold_deadline=settings.hold_deadline,
         redirect_hosts=settings.redirect_hosts,
+        step_up=settings.step_up,
         loopback=httpx.URL(settings.platform_url).host in LOOPBACK,
     )
 

@@ -93,7 +93,7 @@ def _refused(purchase: Purchase, fact: CommandEnded, refused: Rejected) -> Decis
 def on_detached(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
     """A release was answered; repeating one does no harm."""
     assert isinstance(fact.command, DetachSource)
-    seen = {"source": fact.command.source_id}
+    seen = {"credit": fact.command.source_id}
     match fact.result:
         case Succeeded():
             kept = tuple(c for c in purchase.credits if c.source_id != fact.command.source_id)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from handlers.decision import Decision
-from handlers.gate import BROKEN, WAITING, Sight
+from handlers.gate import BROKEN, CREDIT, WAITING, Sight
 from handlers.moves import change, read, step
 from schemas.commands import AttachSource, CreateCredit, DetachSource, Planned
 from schemas.facts import Fact, KeyTaken
@@ -17,7 +17,6 @@ from schemas.money import minor_units
 from schemas.platform import Checkout, Source
 from schemas.purchase import Condition, Credit, Purchase, State
 
-CREDIT = "customerCredit"
 DEFINITE = frozenset({"rejected", "unavailable"})
 
 

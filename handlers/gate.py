@@ -51,6 +51,7 @@ class Hold:
 
 Check = Callable[[Purchase, Sight, Moment, Policy], Hold | None]
 
+CREDIT = "customerCredit"
 READY = "requires_confirmation"
 # PLATFORM §3.1; what is in neither table is unknown and never passes.
 WAITING = frozenset(
@@ -201,7 +202,9 @@ def paid_in_full(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hol
     if minor_units(session.amount_remaining, currency) != 0:
         return _short(sight, "gate.payment_incomplete")
     contributed = session.amount_contributed
-    if contributed is not None and minor_units(contributed, currency) != total:
+    credits = [s.amount or 0.0 for s in sight.checkout.payment.sources if s.type == CREDIT]
+    differ = contributed is not None and minor_units(contributed, currency) != total
+    if differ or sum(minor_units(amount, currency) for amount in credits) > total:
         return _short(sight, "gate.contributions_differ")
     return None
 

@@ -286,7 +286,8 @@ def _hold(
             alert="customer_disabled",
         )
     stale = purchase.stale
-    message = purchase.notice if held.message == "payment.required" else None
+    asked = held.message in ("payment.required", "payment.incomplete")
+    message = purchase.notice if asked else None
     kept, commands = hold(
         *(purchase, held.reason, moment, policy),
         message=message or held.message,

@@ -110,6 +110,7 @@ class Settings(StoreSettings):
     hold_deadline: Duration = timedelta(days=7)
     max_fact_age: Duration = timedelta(days=3)
     redirect_hosts: Hosts = ()
+    step_up: bool = False
     webhooks: Switch = True
     webhook_secrets: Secrets = Field((), validate_default=True)
     webhook_tolerance: Seconds = 600.0

@@ -81,6 +81,17 @@ SESSION = _all(
     sellingEntity=_maybe("object"),
     recurring={"type": "boolean"},
     nextAction=_maybe("object"),
+    savedSources={"type": "array", "items": {"$ref": "#/components/schemas/SavedSource"}},
+)
+
+SAVED_SOURCE = _all(
+    id=TEXT,
+    type=_maybe("string"),
+    brand=_maybe("string"),
+    lastFour=_maybe("string"),
+    expires=_maybe("string"),
+    clientSecret=_maybe("string"),
+    authenticate={"type": "boolean"},
 )
 
 LETTER = _all(
@@ -111,6 +122,7 @@ SCHEMAS: Json = {
     ),
     "PurchasePage": _page("PurchaseView"),
     "PaymentSession": SESSION,
+    "SavedSource": SAVED_SOURCE,
     "Timeline": _all(data={"type": "array", "items": MOMENTS}),
     "DeadLetter": LETTER,
     "DeadLetterPage": _page("DeadLetter"),

@@ -17,6 +17,7 @@ from consumer.web.deps import Deps
 from consumer.web.problems import Problem, unavailable
 from consumer.web.purchases import not_now
 from handlers.calls import NotNow
+from handlers.saved import listed
 from schemas.base import JsonObject
 from schemas.purchase import Condition, Purchase, State
 
@@ -32,27 +33,40 @@ async def show(deps: Deps, call: Call) -> Response:
         raise not_found()
     if purchase.state in CLOSED or purchase.current.condition is not Condition.OPEN:
         raise not_now(purchase, NotNow("no checkout is open for payment", None), shop=call.shop)
-    body = session(purchase, await _checkout(deps, purchase))
+    checkout = await _read(deps, purchase, "checkouts", purchase.current.checkout_id)
+    body = session(purchase, checkout)
+    customer = await _customer(deps, purchase, checkout.get("customerId"))
+    body["savedSources"] = listed(purchase, customer, deps.clock.now()) if customer else []
     headers = {"Cache-Control": "no-store"}
     return Response(json.dumps(body), 200, headers, "application/json")
 
 
-async def _checkout(deps: Deps, purchase: Purchase) -> JsonObject:
+async def _customer(deps: Deps, purchase: Purchase, id: Any) -> JsonObject | None:
+    """The checkout's customer with the sources they saved; nobody for a guest."""
+    if not id:
+        return None
+    try:
+        return await _read(deps, purchase, "customers", str(id))
+    except Problem as problem:
+        if problem.status == 502:  # not there, or not ours to see: pay without saved sources
+            return None
+        raise
+
+
+async def _read(deps: Deps, purchase: Purchase, kind: str, id: str) -> JsonObject:
     try:
         async with asyncio.timeout(PATIENCE):
-            answer = await deps.platform.get(
-                path("checkouts", purchase.current.checkout_id), upstream_id=purchase.upstream_id
-            )
+            answer = await deps.platform.get(path(kind, id), upstream_id=purchase.upstream_id)
     except TimeoutError:
         raise unavailable("the platform did not answer in time") from None
     except Unavailable as error:
         wait = 5 if error.retry_after is None else math.ceil(min(error.retry_after, 3600))
         raise unavailable("the platform can't answer now", wait) from None
     except Rejected as error:
-        detail = f"the platform refused to show the checkout (status {error.status})"
+        detail = f"the platform refused to show one of its {kind} (status {error.status})"
         raise Problem(502, detail) from None
     except (PlatformError, ValueError):  # ValueError: an id that no URL can carry
-        raise Problem(502, "the platform could not show the checkout") from None
+        raise Problem(502, f"the platform could not show one of its {kind}") from None
     return answer.body or {}
 
 

@@ -91,8 +91,12 @@ class Walk:
     def __init__(self, script: bytes) -> None:
         self.script = iter(script)
         self.spent = False
-        shorter = Policy(hold_deadline=timedelta(hours=2), retry_deadline=timedelta(hours=2))
-        self.world = World(policy=shorter)
+        policy = Policy(
+            hold_deadline=timedelta(hours=2),
+            retry_deadline=timedelta(hours=2),
+            step_up=self.pick((False, True)),
+        )
+        self.world = World(policy=policy)
         self.cards: list[str] = []
 
     def pick(self, options: Sequence[T]) -> T:
@@ -107,6 +111,10 @@ class Walk:
         """One whole life: until the script ends, then until nothing happens any more."""
         world = self.world
         world.open(self.pick((64.86, 64.86, 64.86, 0.0)))
+        if self.pick((False, False, True)):
+            world.register(checkout=self.pick((None, "c1")))
+        for _ in range(self.pick((0, 0, 0, 1, 2))):
+            world.give(self.pick((10.0, 4.86, 60.0, 64.86)))
         if self.pick((False, False, True)):
             card = world.pay(self.pick(BEHAVIOURS), checkout="c1", saved=self.pick((False, True)))
             world.attach("c1", card)
@@ -140,6 +148,7 @@ class Walk:
             self.browser,
             *(self.in_flight,) * 2,
             self.refused_key,
+            self.wallet,
         )
         self.pick(things)()
 
@@ -156,7 +165,9 @@ class Walk:
         elif slot.command.kind.startswith(("read", "find")):
             faults += [*("busy",) * 8, rejected(401), rejected(404, "x")]
         else:
-            odd = (rejected(409, "unheard-of"), rejected(400, "unheard-of", "x"), rejected(403))
+            odd = [rejected(409, "unheard-of"), rejected(400, "unheard-of", "x"), rejected(403)]
+            if slot.command.kind in ("create_credit", "attach_source"):
+                odd.append(rejected(409, "session_source_amount_too_large"))
             faults += [*FAULTS, *odd]
         self.world.finish(slot, self.pick(faults))
 
@@ -212,7 +223,7 @@ class Walk:
             case "pay":
                 card = world.pay(self.pick(BEHAVIOURS), saved=self.pick((False, True)))
                 self.cards.append(card)
-                world.choose(card)
+                world.choose(card, save=self.pick((False, False, True)))
             case "again" if self.cards:
                 world.choose(self.pick(self.cards))
             case "agree":
@@ -232,6 +243,26 @@ class Walk:
                     world.request(checkout_id=world.open(self.pick((64.86, 70.0))))
             case _:
                 return
+
+    def wallet(self) -> None:
+        """A saved source comes, goes, or is somebody else's; the shopper is back from a step."""
+        world = self.world
+        kind = self.pick(("back", "step", "remove", "keep", "foreign", "expire"))
+        card = self.pick(self.cards) if self.cards else None
+        if kind == "back":
+            world.come_back()
+        elif kind == "step":
+            for checkout in world.checkouts.values():
+                checkout["payment"]["session"].pop("nextAction", None)
+            world.come_back()
+        elif card and kind == "remove":
+            world.remove(card)
+        elif card and kind == "keep":
+            world.keep(card)
+        elif card and kind == "foreign":
+            world.sources[card]["customerId"] = "cust-2"
+        elif card:
+            world.sources[card]["creditCard"] = {"expirationMonth": 1, "expirationYear": 2020}
 
     def stale_call(self) -> None:
         """A call that was taken when it applied, and is decided when it may not apply."""
@@ -359,7 +390,7 @@ class Walk:
         current = world.checkouts.get(world.purchase.current.checkout_id)
         if current is None or any(o["checkoutId"] == current["id"] for o in world.orders.values()):
             return
-        match self.pick(("attach", "total", "state", "gone", "customer")):
+        match self.pick(("attach", "total", "state", "gone", "customer", "credit")):
             case "attach" if self.cards:
                 world.attach(current["id"], self.pick(self.cards))
             case "total":
@@ -369,11 +400,24 @@ class Walk:
                 current["payment"]["session"]["state"] = self.pick(
                     ("requires_action", "processing", "failed", "levitating", "requires_source")
                 )
+            case "credit":
+                self._change_credit(current["id"])
             case "customer":
                 world.customer = {"id": "cust-1", "enabled": self.pick((False, True))}
             case _:
                 return
         world.post("checkout.updated", current)
+
+    def _change_credit(self, checkout_id: str) -> None:
+        """The storefront gives more credit, or takes some away."""
+        world = self.world
+        on = [s["id"] for s in world.checkouts[checkout_id]["payment"]["sources"] if "amount" in s]
+        taken = self.pick([*on, None])
+        if taken:
+            world.detach(checkout_id, taken)
+        else:
+            world.given.setdefault(checkout_id, max(world.given.values(), default=0.0))
+            world.give(self.pick((5.0, 10.0)), checkout_id)
 
 
 def finish(world: World) -> None:

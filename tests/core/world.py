@@ -684,7 +684,9 @@ class World:
         wanted = copy.deepcopy(self.sources.get(command.wanted_source or ""))
         if checkout:
             self.readings[command.checkout_id] = (self.now, checkout, command.checkout_ids)
-        self.looked = (self.now, command.checkout_ids, _any_alive(found))
+        alive, before = _any_alive(found), self.looked
+        if alive or before is None or not set(command.checkout_ids) < set(before[1]):
+            self.looked = (self.now, command.checkout_ids, alive)  # not by an older, smaller look
         reading = Reading(
             checkout=checkout,
             orders=tuple(found),

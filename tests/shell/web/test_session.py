@@ -38,16 +38,38 @@ CHECKOUT = {
 }
 
 
+CUSTOMER = {
+    "id": "cust-1",
+    "sources": [
+        {
+            "id": "c0de",
+            "type": "creditCard",
+            "reusable": True,
+            "state": "chargeable",
+            "clientSecret": "c0de_hush",
+            "creditCard": {
+                "brand": "Visa",
+                "lastFourDigits": "4242",
+                "expirationMonth": 1,
+                "expirationYear": 2099,
+            },
+        },
+        {"id": "gone", "type": "creditCard", "reusable": True, "state": "cancelled"},
+    ],
+}
+
+
 class Wire:
     """A platform that answers every GET as it was told."""
 
     def __init__(self) -> None:
         self.answer: Response = JSONResponse(CHECKOUT)
+        self.customer: Response = JSONResponse(CUSTOMER)
         self.paths: list[str] = []
 
     async def reply(self, request: Request) -> Response:
         self.paths.append(request.scope["raw_path"].decode())
-        return self.answer
+        return self.customer if "/customers/" in self.paths[-1] else self.answer
 
 
 @pytest.fixture
@@ -93,16 +115,48 @@ async def test_the_session_is_the_platforms_as_it_is_now(service: Service, wire:
         "sellingEntity": {"id": "DR_IRELAND-ENTITY"},
         "recurring": True,
         "nextAction": session["nextAction"],
+        "savedSources": [
+            {
+                "id": "c0de",
+                "type": "creditCard",
+                "brand": "Visa",
+                "lastFour": "4242",
+                "expires": "2099-01",
+                "clientSecret": "c0de_hush",
+                "authenticate": False,
+            }
+        ],
     }
-    assert wire.paths == ["/checkouts/c%201%2Fx"]
+    assert wire.paths == ["/checkouts/c%201%2Fx", "/customers/cust-1"]
     assert b"hush" not in service.database.read_bytes()
+
+
+@pytest.mark.parametrize(("status", "answered"), [(404, 200), (403, 200), (429, 503)])
+async def test_customers_that_can_not_be_seen_pay_without_saved_sources(
+    service: Service, wire: Wire, status: int, answered: int
+) -> None:
+    wire.customer = JSONResponse({"errors": [{"code": "not_found"}]}, status)
+    got = await ask(service, await service.purchase())
+    assert got.status_code == answered
+    assert got.json().get("savedSources") == ([] if answered == 200 else None)
+
+
+async def test_client_secrets_of_saved_sources_appear_nowhere_else(
+    service: Service, wire: Wire
+) -> None:
+    purchase = await service.purchase()
+    assert "c0de_hush" in (await ask(service, purchase)).text
+    for path in (f"/v1/purchases/{purchase['id']}", f"/v1/purchases/{purchase['id']}/timeline"):
+        assert "hush" not in (await service.call("GET", path)).text
 
 
 async def test_what_the_platform_did_not_say_is_null(service: Service, wire: Wire) -> None:
     wire.answer = JSONResponse({"id": "c1", "payment": None, "items": "?"})
     session = (await ask(service, await service.purchase())).json()
     assert session["recurring"] is False
-    assert [k for k, v in session.items() if v is not None] == ["checkoutId", "recurring"]
+    said = [k for k, v in session.items() if v is not None]
+    assert said == ["checkoutId", "recurring", "savedSources"]
+    assert session["savedSources"] == []
 
 
 @pytest.mark.parametrize(
