@@ -177,8 +177,8 @@ def releasable(purchase: Purchase, checkout_id: str) -> bool:
         return False
     lost = link.condition is Condition.OPEN and purchase.state is State.LOST
     sent = [s for s in purchase.submissions if s.checkout_id == checkout_id]
-    settled = all(s.outcome in DEFINITE for s in sent) and purchase.unsettled_since is None
-    settled = settled and not link.stepped_up  # answered 409, if only once (I3)
+    alive = all(s.outcome in DEFINITE and s.status != 409 for s in sent)
+    settled = alive and purchase.unsettled_since is None
     return settled and (lost or link.condition is Condition.SUPERSEDED)
 
 

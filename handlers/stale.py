@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from handlers.credits import refuse_all
 from handlers.decision import Decision, Moment, ignore
 from handlers.matrix import MONEY_CHARGES, MONEY_SESSIONS, charges_failed
 from handlers.moves import again, backoff, change, check, end, enter, later, step, wake
@@ -154,6 +155,8 @@ def recover(purchase: Purchase, order: OrderRecord, policy: Policy) -> Decision:
     row = remedy(_as_rejection(order))
     free = change(purchase, order=None, replacing=None, returns=0, permit=None)
     free = _declined(free, order, row.again)
+    if order.source_id is None:
+        free = refuse_all(free)  # credit alone paid, in vain: the shopper is asked
     if row.action is Action.END:
         return Decision(end(free, State.LOST, Reason.FRAUD, "order.failed"), "order.final", "I9")
     if purchase.cancel_requested:

@@ -322,6 +322,21 @@ def test_nothing_of_a_dead_checkout_is_touched() -> None:
     assert not world.planned("detach_source")
 
 
+def test_nothing_is_touched_after_a_409_that_a_cancel_overtook() -> None:
+    world = World()
+    world.open()
+    world.give(20.0)
+    world.attach("c1", world.pay("insufficient_funds", checkout="c1"))
+    world.begin()
+    world.run("stalled", on="submit")
+    for answer in world.stragglers:
+        world.tell(answer)
+    world.call(CancelRequested())
+    world.live(3600)
+    assert (world.purchase.state, world.purchase.reason) == ("lost", "cancelled")
+    assert not world.planned("detach_source")
+
+
 def test_nothing_is_given_back_after_an_order() -> None:
     world = with_credit(20.0, card="good")
     assert world.purchase.state == "accepted"
