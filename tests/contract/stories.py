@@ -18,7 +18,9 @@ from consumer.worker.perform import perform
 from schemas.commands import (
     AttachSource,
     CancelOrder,
+    CreateCredit,
     DeleteCheckout,
+    DetachSource,
     FindCheckout,
     FindOrders,
     InspectOrder,
@@ -29,6 +31,7 @@ from schemas.commands import (
     ReadCheckout,
     ReadOrder,
     RefreshOrder,
+    SaveSource,
     Submit,
     UpdateCheckout,
 )
@@ -147,10 +150,38 @@ async def is_registered(stage: Stage) -> None:
     await stage.reaches(done, "accepted")
 
 
+async def saves_a_source(stage: Stage) -> None:
+    await stage.platform("POST", "/customers", {"id": "ada/2", "email": "ada@example.test"})
+    checkout = await stage.checkout(customerId="ada/2")
+    held = await stage.buy(checkout)
+    choice = {"sourceId": await stage.source(checkout.session), "saveToCustomer": True}
+    done = await stage.tell(held, "payment-source", choice)
+    await stage.reaches(done, "accepted")
+
+
+async def gives_credit(stage: Stage, checkout: Checkout, amount: float) -> None:
+    owner = {"firstName": "Ada", "lastName": "Probe", "address": PLACE}
+    body = {"type": "customerCredit", "paymentSessionId": checkout.session, "amount": amount}
+    made = await stage.platform("POST", "/sources", {**body, "upstreamId": "c-1", "owner": owner})
+    await stage.attach(checkout.id, made["id"])
+
+
+async def has_store_credit(stage: Stage) -> None:
+    """It is put on the new checkout, and given back when the shopper cancels."""
+    checkout = await stage.checkout()
+    await gives_credit(stage, checkout, 10.0)
+    await stage.attach(checkout.id, await stage.source(checkout.session, number=DECLINED_CARD))
+    held = await stage.reaches(await stage.buy(checkout), "held", "payment_incomplete")
+    assert len(held["checkoutIds"]) == 2
+    await stage.tell(held, "cancel", {}, wait=0)
+    await stage.reaches(held, "lost", "cancelled")
+
+
 STORIES: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     pays_at_once, chooses_a_source, is_declined, is_declined_without_a_create_request,
     is_mended_by_itself, corrects_the_data, corrects_what_only_a_new_checkout_takes,
     cancels_a_pending_order, loses_an_answer, loses_the_answer_to_a_new_checkout, is_registered,
+    saves_a_source, has_store_credit,
 )  # fmt: skip
 
 
@@ -175,6 +206,8 @@ async def commands(stage: Stage) -> list[PlatformCommand]:
     ids = (paid.id, bare.id)
     request: Json = {**CHECKOUT, **FULL, "upstreamId": upstream}
     request["metadata"] = {"order_rescue": "p/1"}
+    await stage.platform("POST", "/customers", {"id": "ada/3", "email": "ada@example.test"})
+    card, kept = await stage.source(bare.session), await stage.source(None)
     line = Line(item_id=order["items"][0]["id"], quantity=2)
     return [
         ReadCheckout(checkout_id=paid.id, checkout_ids=ids, upstream_id=upstream),
@@ -182,7 +215,10 @@ async def commands(stage: Stage) -> list[PlatformCommand]:
         OpenCheckout(request=request, mark="p/1"),
         FindCheckout(upstream_id=upstream, mark="p/1", request={}),
         UpdateCheckout(checkout_id=bare.id, changes={"email": "b@example.test"}),
-        AttachSource(checkout_id=bare.id, source_id=await stage.source(bare.session)),
+        SaveSource(customer_id="ada/3", source_id=kept),
+        CreateCredit(session_id=bare.session, amount=5.0, upstream_id="c-1"),
+        AttachSource(checkout_id=bare.id, source_id=card),
+        DetachSource(checkout_id=bare.id, source_id=card),
         Submit(permit=permit(paid.id)),
         DeleteCheckout(checkout_id=bare.id),
         ReadOrder(order_id=order["id"]),

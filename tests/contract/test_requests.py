@@ -21,6 +21,9 @@ CALLS = {
     "POST /checkouts",
     "POST /checkouts/{id}",
     "POST /checkouts/{id}/sources/{sourceId}",
+    "DELETE /checkouts/{id}/sources/{sourceId}",
+    "POST /customers/{id}/sources/{sourceId}",
+    "POST /sources",
     "DELETE /checkouts/{id}",
     "POST /fulfillments",
 }

@@ -35,6 +35,7 @@ class Way:
     fault: str | None = None
     webhooks: bool = False
     checkouts: int = 1
+    credit: tuple[float, ...] = ()  # store credit that is on the first checkout
     cancelled: int = 0  # orders that must have been taken back before the last one
     lag: float = 0.0  # seconds until the platform lists a new order
 
@@ -72,6 +73,10 @@ class Case:
         """A checkout that is paid with the first card; its id."""
         made = await self.platform("/checkouts", {**CHECKOUT, "upstreamId": UPSTREAM})
         session = made["payment"]["session"]["id"]
+        for amount in self.way.credit:
+            body = {"type": "customerCredit", "paymentSessionId": session, "amount": amount}
+            given = (await self.platform("/sources", body))["id"]
+            await self.platform(f"/checkouts/{made['id']}/sources/{given}")
         source = await self.source(session, self.way.card, self.way.kind)
         await self.platform(f"/checkouts/{made['id']}/sources/{source}")
         if self.way.fault:
@@ -180,6 +185,17 @@ class Case:
                 found.append(second)
         return found
 
+    def credits(self) -> list[float]:
+        """The store credit that is on the checkout of the live order."""
+        world = self.sandbox.world
+        return [
+            float(amount)
+            for order in world.orders.values()
+            if order.state not in ("cancelled", "blocked")
+            for id, amount in order.shares.items()
+            if world.sources[id].credit
+        ]
+
     def faults(self) -> list[str]:
         """What is wrong at the end, in the sandbox's own books."""
         world, ledger = self.sandbox.world, self.sandbox.ledger
@@ -197,8 +213,9 @@ class Case:
             f"cancelled with money on its way: {ledger['cancels']}": not any(
                 cancel["moneyOnItsWay"] for cancel in ledger["cancels"]
             ),
+            f"paid with credit {self.credits()}": self.credits() == list(self.way.credit),
             "another order than told": [o["id"] for o in live] == [self.purchase["orderId"]],
-            f"charged {len(paid)} times": len(paid) == 1,
+            f"charged {len(paid)} times": len(paid) == 1 + len(self.way.credit),
             f"declined {len(declined)} times": (
                 len(declined) == self.way.checkouts - 1 - self.way.cancelled
             ),

@@ -15,6 +15,12 @@ ABREAST = 6  # stories at the same time: most of their time they wait
 WAYS = (
     Way("submit", webhooks=True),
     Way("409, new checkout, new source, submit", card=DECLINED_CARD, checkouts=2),
+    Way(
+        "409, new checkout, credits, new source, submit",
+        card=DECLINED_CARD,
+        checkouts=2,
+        credit=(20.0, 9.95),
+    ),
     Way("answer lost, look", fault="after_commit", lag=1.0),
     Way("made late, look", fault="late_commit"),
     Way("not made, look, repeat", fault="before_commit"),
