@@ -40,7 +40,7 @@ def _refuse(
     purchase: Purchase, sight: Sight, lack: Unfit, moment: Moment, policy: Policy
 ) -> Decision:
     """Ask for another; what is attached instead is not charged in its place (I9)."""
-    fault = source_fault(sight)
+    fault = source_fault(sight.checkout)
     others = tuple(f for f in purchase.faults if f.path != fault.path)
     noted = change(purchase, faults=(*others, fault), notice=lack.message)
     held, commands = for_another_source(noted, moment, policy, message=lack.message)

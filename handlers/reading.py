@@ -171,7 +171,7 @@ def _standing(faults: tuple[Fault, ...], sight: Sight) -> tuple[Fault, ...]:
 
 def _value(fault: Fault, sight: Sight) -> object:
     if fault.path.startswith("payment."):
-        return rejection.paid_by(sight)
+        return rejection.paid_by(sight.checkout)
     return value_at(sight.raw, fault.path)
 
 

@@ -10,6 +10,7 @@ from handlers.paths import digest
 from handlers.policy import Policy
 from handlers.tables import DATA_CONFLICT, GOODS, Action, Remedy, path, remedy
 from schemas.commands import Permit
+from schemas.platform import Checkout, Session
 from schemas.purchase import Condition, Declined, Fault, Purchase, Reason, State
 from schemas.results import PlatformProblem, Rejected
 
@@ -148,15 +149,15 @@ def fault_of(problem: PlatformProblem) -> Fault | None:
     return Fault(path=place, problem="missing" if missing else "invalid")
 
 
-def paid_by(sight: Sight) -> list[object]:
+def paid_by(checkout: Checkout) -> list[object]:
     """What a refusal of the session or of a source was about: it stands while this is the same."""
-    primary, session = sight.checkout.primary_source, sight.session
+    primary, session = checkout.primary_source, checkout.payment.session or Session()
     return [session.state, session.amount_contributed, primary.id if primary else None]
 
 
-def source_fault(sight: Sight | None = None) -> Fault:
+def source_fault(checkout: Checkout | None = None) -> Fault:
     """A chosen source was refused; whatever else is attached waits for the shopper's word (I9)."""
-    seen = digest(paid_by(sight)) if sight else None
+    seen = digest(paid_by(checkout)) if checkout else None
     return Fault(path=SOURCE_FAULT, problem="refused", digest=seen)
 
 

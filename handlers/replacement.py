@@ -125,8 +125,11 @@ def _joined(purchase: Purchase, body: JsonObject, request: JsonObject) -> Decisi
     link = Link(checkout_id=checkout.id, session_id=session.id if session else None)
     # What was corrected while it was being opened is still to be done.
     left = {k: v for k, v in purchase.wanted_changes.items() if not contains(request.get(k), v)}
+    # Older versions give it the customer's default source, which nobody chose (PLATFORM §5.5, I9).
+    inherited = (rejection.source_fault(checkout),) if checkout.primary_source else ()
     joined = change(
         credits.moved(purchase),
+        faults=(*purchase.faults, *inherited),
         chain=(*purchase.chain, link),
         wanted_changes=left,
         create_request=request,
@@ -135,7 +138,7 @@ def _joined(purchase: Purchase, body: JsonObject, request: JsonObject) -> Decisi
     freed = credits.release(joined, purchase.current.checkout_id, credits.attached_ids(purchase))
     return Decision(
         *(reading, "replacement.opened", "PLATFORM §5.2", (*commands, *freed)),
-        evidence={"checkout": checkout.id},
+        evidence={"checkout": checkout.id, "sourceInherited": bool(inherited)},
     )
 
 

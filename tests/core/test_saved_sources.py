@@ -1,5 +1,6 @@
 """PLATFORM §5.5, one test per row: guests, customers, and the sources that they saved."""
 
+import copy
 from datetime import datetime
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from handlers.presentation import view
 from handlers.saved import listed
-from schemas.results import Rejected
+from schemas.results import Rejected, Succeeded
 from tests.core.world import REQUEST, START, World, rejected
 
 CARD = {"brand": "Visa", "lastFourDigits": "4242", "expirationMonth": 1, "expirationYear": 2031}
@@ -371,6 +372,24 @@ def test_fallback_no_source_is_charged_in_place_of_the_one_that_was_refused() ->
     world.choose(first)  # the shopper says so
     world.run()
     assert [sent.source_id for sent in world.sent] == [first]
+
+
+def test_fallback_a_default_source_that_a_replacement_inherits_is_not_charged() -> None:
+    world = begun(customer=True, customerId="cust-1")
+    card = saved(world)
+    world.choose(world.pay("insufficient_funds"))
+    slot = world.until("open_checkout")
+    opened = world.send(slot)
+    assert isinstance(opened, Succeeded)
+    world.attach(opened.body["id"], card)
+    shown = copy.deepcopy(world.checkouts[opened.body["id"]])
+    world.answer(slot, opened.model_copy(update={"body": shown}))
+    world.run()
+    assert len(world.sent) == 1
+    assert world.purchase.reason == "payment_required"
+    world.choose(card)
+    world.run()
+    assert [sent.source_id for sent in world.sent][1:] == [card]
 
 
 def test_what_a_refused_source_was_like_is_not_told_to_shoppers() -> None:
