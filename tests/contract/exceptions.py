@@ -41,7 +41,7 @@ class Known:
 
 
 DEPARTURES = (
-    Known("§8 #39", "undeclared operation", r"POST /orders/\{id\}/refresh", "200"),
+    Known("§8 #39", "undeclared operation", r"POST /orders/\{id\}/refresh", "None|200"),
     Known("§8 #19", "required", "GET /events.*", value="pendingWebhooks"),
     Known("§8 #19", "required", "GET /events", value="digitalriverVersion"),
     Known("§8 #44", "enum", ".* /webhooks.*", where=r"(\*\.)?apiVersion", value="'2021-12-13'"),
