@@ -48,6 +48,8 @@ class NotNow:
 
 def refusal(purchase: Purchase, call: Call) -> NotNow | None:
     """Whether the call applies now; the API answers 409 if not, a late fact is ignored."""
+    if purchase.observed and not isinstance(call, OperatorDecided):
+        return NotNow("nobody handed this purchase over: POST /v1/purchases on its checkout first")
     match call:
         case CancelRequested():
             return _refuse_cancel(purchase)
@@ -106,20 +108,48 @@ def on_requested(purchase: Purchase, fact: PurchaseRequested, moment: Moment) ->
     request = fact.request
     if request.checkout_id not in purchase.checkout_ids:
         return _on_other_checkout(purchase, fact, moment)
+    if purchase.observed:
+        return _claimed(purchase, fact, moment)
     if request.checkout_id != purchase.current.checkout_id:
         return ignore(purchase, "request.former_checkout", "DESIGN, HTTP")
     if purchase.state not in (State.HELD, State.UNKNOWN):
         return ignore(purchase, "request.nothing_to_do", "DESIGN, HTTP")
     confirmed = _confirmed(purchase, request.confirmed_total, _present_at(fact, moment))
+    # What we submitted and got no answer to stays ours until it is settled.
+    handed = purchase.state is State.HELD or purchase.permit is None
+    submits = request.submits if handed else purchase.submits
     confirmed = change(
         confirmed,
         faults=_but_the_source(purchase),
-        submits=request.submits,
+        submits=submits,
+        permit=None if submits == "merchant" else purchase.permit,
         create_request=request.create_request or purchase.create_request,
     )
     if purchase.state is State.UNKNOWN:
         return Decision(confirmed, "request.confirmed", "I12")
     return _checked(confirmed, "request.check", "DESIGN, HTTP")
+
+
+def _claimed(purchase: Purchase, fact: PurchaseRequested, moment: Moment) -> Decision:
+    """The storefront hands over what we only observed: from now on it is remedied too."""
+    request, rule = fact.request, "request.claimed"
+    confirmed = _confirmed(purchase, request.confirmed_total, _present_at(fact, moment))
+    claimed = change(
+        confirmed,
+        observed=False,
+        submits=request.submits,
+        create_request=request.create_request or purchase.create_request,
+    )
+    if purchase.state is State.HELD:
+        return _checked(claimed, rule, "DESIGN, ADOPT")
+    planned = tuple(
+        Planned(
+            key=f"{purchase.id}/order/{order.id}/claim/{purchase.version}",
+            command=ReadOrder(order_id=order.id),
+        )
+        for order in live_orders(purchase)
+    )
+    return Decision(claimed, rule, "DESIGN, ADOPT", planned)
 
 
 def _on_other_checkout(purchase: Purchase, fact: PurchaseRequested, moment: Moment) -> Decision:
@@ -294,7 +324,10 @@ def _resumed(purchase: Purchase, rule: str, moment: Moment, seen: dict[str, str]
 
 def recheck(purchase: Purchase, rule: str, source: str) -> Decision:
     """Something changed at the platform: look again, or after the look that is under way."""
-    polling = purchase.reason is Reason.IN_FLIGHT  # what is awaited then is mostly a timer
+    polling = purchase.reason in (
+        Reason.IN_FLIGHT,
+        Reason.READY,
+    )  # what is awaited then is mostly a timer
     if purchase.awaiting and not polling:
         return Decision(change(purchase, stale=True), rule, source)
     reading, commands = read(purchase)

@@ -1,11 +1,13 @@
 """Which purchase a `POST /v1/purchases` is about (DESIGN, HTTP)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from handlers.moves import change, with_condition
+from schemas.facts import Merge
 from schemas.purchase import Condition, Link, Purchase, State
-from schemas.requests import PurchaseRequest
+from schemas.requests import PurchaseRequest, RejectionReport
 
 LONGEST_CHAIN = 30  # checkouts: every reading looks for the orders of each (I3)
 
@@ -40,28 +42,46 @@ class Conflict:
 
 
 def admit(
-    request: PurchaseRequest, by_checkout: Purchase | None, by_upstream: Purchase | None
+    request: PurchaseRequest,
+    by_checkout: Purchase | None,
+    by_upstream: Purchase | None,
+    replaced: Purchase | None = None,
 ) -> Begin | Continue | Join | Conflict:
-    """The rule for a request, given the purchases that own its checkout and its upstream id."""
-    if by_checkout and by_upstream and by_checkout.id != by_upstream.id:
-        detail = "checkoutId and upstreamId belong to two different purchases"
-        return Conflict(detail, (by_checkout, by_upstream))
+    """The rule for a request, given the purchases that its checkout, upstream id and `replaces`
+    belong to. What `replaces` names is followed like a known upstream id."""
+    named = {"checkoutId": by_checkout, "upstreamId": by_upstream, "replaces": replaced}
+    known = {name: purchase for name, purchase in named.items() if purchase}
+    owners = {purchase.id: purchase for purchase in known.values()}
+    if len(owners) > 1:
+        count = "two" if len(owners) == 2 else "three"
+        detail = f"{_listed(known)} belong to {count} different purchases"
+        return Conflict(detail, tuple(owners.values()))
     if by_checkout:
         return Continue(by_checkout)
-    if by_upstream is None:
-        return Begin()
-    match by_upstream.state:
-        case State.HELD if len(by_upstream.chain) >= LONGEST_CHAIN:
-            return Conflict("this purchase has had too many checkouts", (by_upstream,))
+    found = _follow(by_upstream, "with this upstreamId") or _follow(replaced, "that it replaces")
+    return found or Begin()
+
+
+def _listed(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}"
+
+
+def _follow(known: Purchase | None, which: str) -> Begin | Continue | Join | Conflict | None:
+    """A new checkout for a known purchase."""
+    if known is None:
+        return None
+    match known.state:
+        case State.HELD if len(known.chain) >= LONGEST_CHAIN:
+            return Conflict("this purchase has had too many checkouts", (known,))
         case State.HELD:
-            return Join(by_upstream)
+            return Join(known)
         case State.ACCEPTED:
-            return Continue(by_upstream)
+            return Continue(known)
         case State.LOST:
-            return Begin(successor_to=by_upstream)
+            return Begin(successor_to=known)
         case state:
-            detail = f"the purchase with this upstreamId is {state.value}"
-            return Conflict(detail, (by_upstream,))
+            return Conflict(f"the purchase {which} is {state.value}", (known,))
 
 
 def joined(purchase: Purchase, request: PurchaseRequest, at: datetime) -> Purchase:
@@ -83,7 +103,44 @@ def joined(purchase: Purchase, request: PurchaseRequest, at: datetime) -> Purcha
         waiting_request=None,
         faults=(),
         permit=None,
+        observed=False,
     )
+
+
+def joined_rejected(purchase: Purchase, report: RejectionReport, at: datetime) -> Purchase:
+    """The same for a checkout that the merchant submitted itself, in vain.
+
+    Nobody confirmed anything by it, and it does not change who submits.
+    """
+    submits, confirmed_at = purchase.submits, purchase.confirmed_at
+    followed = joined(purchase, report.as_request(), at)
+    return change(followed, submits=submits, confirmed_at=confirmed_at)
+
+
+def merge(newcomer: Purchase, owner: Purchase, *, order: bool) -> tuple[Merge, Merge]:
+    """Two purchases turn out to be one: the newcomer wants a key of the owner's (DESIGN, Router).
+
+    What becomes of the newcomer and of the owner. The one without a submission yields, and what
+    was only observed yields to what was handed over; a person decides where both were submitted.
+    An accepted purchase is left alone, unless both claim one `order`: nobody may ship it twice.
+    """
+    if newcomer.state is State.LOST or (newcomer.state is State.ACCEPTED and not order):
+        return "none", "none"
+    if owner.state is State.LOST and not owner.orders:
+        return "stay", "none"
+    mine, theirs = _standing(newcomer), _standing(owner)
+    if mine == theirs == SUBMITTED:
+        return "person", "person"
+    return ("stay", "yield") if mine > theirs else ("yield", "stay")
+
+
+OBSERVED, HANDED_OVER, SUBMITTED = range(3)
+
+
+def _standing(purchase: Purchase) -> int:
+    if purchase.observed and purchase.state is not State.ACCEPTED:
+        return OBSERVED
+    return SUBMITTED if purchase.submissions or purchase.orders else HANDED_OVER
 
 
 def upstream_id(request: PurchaseRequest) -> str | None:

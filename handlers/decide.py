@@ -6,6 +6,9 @@ from handlers import (
     calls,
     changes,
     crediting,
+    fence,
+    merchant,
+    merging,
     order_events,
     paying,
     provider,
@@ -46,7 +49,9 @@ from schemas.facts import (
     CommandEnded,
     Fact,
     KeyTaken,
+    KeyWanted,
     OperatorDecided,
+    OrderRejected,
     PlatformEvent,
     PurchaseRequested,
     ShopperReturned,
@@ -59,13 +64,16 @@ from schemas.purchase import Purchase, Reason, State
 
 def decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> Decision:
     """The decision for one fact. Pure: equal arguments give equal decisions."""
-    return given_back(purchase, fact, _decide(purchase, fact, moment, policy))
+    given = given_back(purchase, fact, _decide(purchase, fact, moment, policy))
+    return fence.observed(given, moment, policy)
 
 
 def _decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> Decision:
     match fact:
         case PurchaseRequested():
             return calls.on_requested(purchase, fact, moment)
+        case OrderRejected():
+            return merchant.on_rejected(purchase, fact, moment, policy)
         case SourceChosen():
             return calls.on_source(purchase, fact, moment, policy)
         case CheckoutCorrected():
@@ -86,8 +94,8 @@ def _decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> D
             return _on_timer(purchase, fact, moment)
         case CommandEnded():
             return _on_ended(purchase, fact, moment, policy)
-        case KeyTaken():
-            return _on_key_taken(purchase, fact)
+        case KeyTaken() | KeyWanted():
+            return merging.on_linked(purchase, fact)
         case _:
             assert_never(fact)
 
@@ -136,6 +144,8 @@ def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
         return unknown.look(purchase, "timer.look", moment)
     if purchase.state is State.PENDING and purchase.order:
         return order_events.look_again(purchase, purchase.order.id)
+    if purchase.reason is Reason.READY:
+        return merchant.look(purchase)
     reading, commands = read(purchase)
     return Decision(reading, f"timer.{fact.name}", "DESIGN, timers", commands)
 
@@ -166,6 +176,8 @@ def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
             return changes.on_changed(purchase, fact, moment, policy)
         case Submit():
             return submission.on_ended(purchase, fact, moment, policy)
+        case FindOrders() if fact.key == purchase.awaiting and purchase.reason is Reason.READY:
+            return merchant.on_looked(purchase, fact, moment, policy)
         case FindOrders() if fact.key == purchase.awaiting:
             return unknown.on_looked(purchase, fact, moment, policy)
         case OpenCheckout():
@@ -186,16 +198,3 @@ def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
             return ignore(purchase, "result.not_awaited", "I7")
         case _:
             assert_never(fact.command)
-
-
-def _on_key_taken(purchase: Purchase, fact: KeyTaken) -> Decision:
-    """Another purchase has this checkout's upstream id; the one without a submission goes."""
-    seen = {"key": fact.key, "owner": fact.owner}
-    order = fact.key.startswith("order/")  # two purchases may not ship the same one
-    if purchase.state is State.LOST or (purchase.state is State.ACCEPTED and not order):
-        return ignore(purchase, "chain.ended", "DESIGN, Router", **seen)
-    if purchase.submissions or purchase.orders:
-        waiting = end(purchase, State.REVIEW, Reason.MERGE, "order.checking")
-        return Decision(waiting, "chain.merge", "DESIGN, Router", evidence=seen, alert="merge")
-    lost = end(purchase, State.LOST, Reason.SUPERSEDED, "order.failed")
-    return Decision(lost, "chain.superseded", "DESIGN, Router", evidence=seen)

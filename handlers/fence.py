@@ -1,10 +1,14 @@
-"""Whether a planned change may still be sent (I1, I3): decided again just before it is."""
+"""What may be changed at the platform: decided again just before it is sent (I1, I3), and never
+for a purchase that is only observed."""
 
 from datetime import datetime
 
 from handlers.credits import releasable
-from schemas.commands import CancelOrder, Command, DetachSource, Submit
-from schemas.purchase import Purchase
+from handlers.decision import Decision, Moment
+from handlers.moves import change, hold
+from handlers.policy import Policy
+from schemas.commands import MUTATIONS, CancelOrder, Command, DetachSource, Submit
+from schemas.purchase import Purchase, Reason
 
 # An orphan that is being deleted needs nobody to wait for it.
 AWAITED = frozenset(
@@ -31,6 +35,8 @@ def void(
     of the lease, or too old; the cancel of an order when there are news, or it is to stay; a
     release of store credit when the checkout may have become an order or is dead (I2, I3).
     """
+    if purchase is not None and purchase.observed and command.kind in MUTATIONS:
+        return True
     if purchase is not None and isinstance(command, CancelOrder):
         wanted = purchase.cancel_requested or purchase.replacing == command.order_id
         return news or not wanted
@@ -45,3 +51,29 @@ def void(
     permit = command.permit
     passed = now > permit.not_after or permit.epoch != epoch
     return news or passed or purchase.version != permit.version
+
+
+def observed(decision: Decision, moment: Moment, policy: Policy) -> Decision:
+    """The decision without what it would change at the platform, if nobody handed the purchase
+    over (DESIGN, ADOPT).
+
+    What needs a remedy then waits as `payment_required` without a next action: until the
+    storefront claims it by `POST /v1/purchases`, there is nothing that a shopper could do.
+    """
+    purchase = decision.purchase
+    cut = [p.command.kind for p in decision.commands if p.command.kind in MUTATIONS]
+    if not purchase.observed or not cut:
+        return decision
+    held, timers = hold(
+        change(purchase, replacing=None, wanted_source=None, wanted_changes={}),
+        *(Reason.PAYMENT_REQUIRED, moment, policy),
+        message="payment.declined",
+    )
+    kept = tuple(p for p in decision.commands if p.command.kind not in MUTATIONS)
+    return Decision(
+        *(change(held, awaiting=None, stale=False), "observed.unclaimed", "DESIGN, ADOPT"),
+        (*kept, *timers),
+        evidence={**decision.evidence, "rule": decision.rule, "left": cut},
+        alternatives=decision.alternatives,
+        alert=decision.alert,
+    )

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 from handlers import (
     chain,
     credits,
+    merchant,
     orders,
     paying,
     rejection,
@@ -90,6 +91,8 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
         if decision.rule != orders.FORMER:
             return decision
         purchase = decision.purchase
+    if decision := merchant.on_reading(purchase, reading, moment, policy):
+        return decision
     if purchase.waiting_request and purchase.state is State.HELD:
         joined, commands = check(chain.joined(purchase, purchase.waiting_request, moment.at))
         return Decision(joined, "request.joined", "DESIGN, HTTP", commands)
@@ -210,13 +213,7 @@ def _act(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> De
     if held is None and purchase.submits == "service":
         return submission.submit(purchase, sight, passed, moment, policy)
     if held is None:
-        ready, commands = hold(purchase, Reason.READY, moment, policy)
-        ready = change(ready, awaiting=None)
-        return Decision(
-            *(ready, "gate.ready", "PLATFORM §3.2", commands),
-            evidence=evidence(sight),
-            alternatives=passed,
-        )
+        return merchant.ready(purchase, sight, passed, moment, policy)
     return _mend(purchase, held, sight) or _hold(purchase, held, passed, sight, moment, policy)
 
 

@@ -1,5 +1,7 @@
 """Applying a definite rejection of `POST /orders` (I3, I4, I9; PLATFORM §4.2, §4.3)."""
 
+from typing import Protocol
+
 from handlers import step_up
 from handlers.asks import for_corrections
 from handlers.credits import refuse_all
@@ -16,6 +18,19 @@ from schemas.results import PlatformProblem, Rejected
 
 SESSION_FAULT = "payment.session"
 SOURCE_FAULT = "payment.source"  # a chosen source was refused: none is charged in its place (I9)
+
+
+class Tried(Protocol):
+    """What was charged in vain: our permit, or what the merchant submitted by itself."""
+
+    @property
+    def checkout_id(self) -> str: ...
+
+    @property
+    def source_id(self) -> str | None: ...
+
+    @property
+    def reusable(self) -> bool: ...
 
 
 def leaves_open(rejection: Rejected) -> bool:
@@ -37,13 +52,14 @@ def to_operator(purchase: Purchase, rejection: Rejected) -> Decision:
 def apply(
     purchase: Purchase,
     rejection: Rejected,
-    permit: Permit | None,
+    permit: Tried | None,
     moment: Moment,
     policy: Policy,
 ) -> Decision:
     """The platform said no, and no order exists: the one remedy of the table."""
     row = remedy(rejection)
-    if step_up.applies(purchase, rejection, permit, policy):
+    ours = permit if isinstance(permit, Permit) else None  # the merchant's is dead already
+    if step_up.applies(purchase, rejection, ours, policy):
         return step_up.begin(purchase, _seen(rejection))
     purchase = change(_noted(purchase, row), permit=None)
     if rejection.status == 409:
@@ -75,7 +91,7 @@ def _told(
     )
 
 
-def _dead(purchase: Purchase, permit: Permit | None, row: Remedy) -> Purchase:
+def _dead(purchase: Purchase, permit: Tried | None, row: Remedy) -> Purchase:
     """The checkout is dead (I3) and its source declined, for good or once more (I9)."""
     checkout_id = permit.checkout_id if permit else purchase.current.checkout_id
     purchase = with_condition(purchase, checkout_id, Condition.DEAD)

@@ -205,10 +205,10 @@ def _rejected(
         return ignore(purchase, "submission.late_rejection", "I7", **_seen(result))
     if not awaited and purchase.state is State.SUBMITTING:
         # Another attempt is under way; its own answer decides when this verdict is weighed.
-        noted = change(purchase, verdict=_harder(purchase.verdict, result))
+        noted = change(purchase, verdict=harder(purchase.verdict, result))
         return Decision(noted, "submission.late_verdict", "I6", evidence=_seen(result))
     if purchase.unsettled_since:
-        proving = change(purchase, verdict=_harder(purchase.verdict, result))
+        proving = change(purchase, verdict=harder(purchase.verdict, result))
         return unknown.look(proving, "submission.rejected_after_unknown", moment)
     return rejection.apply(purchase, result, permit, moment, policy)
 
@@ -246,7 +246,7 @@ def _seen(result: Rejected | OutcomeUnknown | Abandoned) -> dict[str, object]:
     }
 
 
-def _harder(known: Rejected | None, result: Rejected) -> Rejected:
+def harder(known: Rejected | None, result: Rejected) -> Rejected:
     """Of two answers about one checkout the final one counts, then a 409: it is dead (I3)."""
     if known is None:
         return result

@@ -6,7 +6,7 @@ from typing import Any
 
 from handlers import orders, rejection
 from handlers.decision import Decision, Moment, ignore
-from handlers.moves import again, backoff, change, end, enter, later, read, step, wake
+from handlers.moves import again, backoff, change, check, end, enter, later, read, step, wake
 from handlers.policy import Policy
 from schemas.commands import FindOrders
 from schemas.facts import CommandEnded
@@ -97,6 +97,9 @@ def proven(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
     if purchase.cancel_requested:
         lost = end(settled, State.LOST, Reason.CANCELLED, "order.cancelled")
         return Decision(lost, "unknown.cancelled", "DESIGN, cancel")
+    if permit is None:  # the merchant's own submission: the next reading tells what it charged
+        checked, commands = check(change(settled, verdict=verdict))
+        return Decision(checked, "unknown.merchant_rejected", "PLATFORM §4.4", commands)
     return rejection.apply(settled, verdict, permit, moment, policy)
 
 
@@ -105,8 +108,9 @@ def _repeat(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
     if purchase.cancel_requested:
         lost = end(purchase, State.LOST, Reason.CANCELLED, "order.cancelled")
         return Decision(lost, "unknown.cancelled", "DESIGN, cancel")
-    if purchase.submits == "merchant":
-        return wait(purchase, "unknown.merchant_submits", moment, policy)
+    if purchase.submits == "merchant":  # never repeated by us: gate, and it is its turn again
+        checked, commands = check(change(purchase, unsettled_since=None, repeats=0, permit=None))
+        return Decision(checked, "unknown.merchant_submits", "PLATFORM §4.4", commands)
     if purchase.repeats >= policy.max_repeats:
         alert = "unknown_given_up" if purchase.repeats == policy.max_repeats else None
         told = change(purchase, repeats=policy.max_repeats + 1)

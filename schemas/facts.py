@@ -13,6 +13,7 @@ from schemas.requests import (
     CorrectionsRequest,
     DecisionRequest,
     PurchaseRequest,
+    RejectionReport,
     SourceRequest,
 )
 from schemas.results import Result
@@ -48,6 +49,17 @@ class PurchaseRequested(Strict):
     kind: Literal["purchase_requested"] = "purchase_requested"
     request: PurchaseRequest
     confirmed_at: datetime | None = None
+
+
+class OrderRejected(Strict):
+    """The merchant submitted by itself and the platform did not create an order.
+
+    `created` is when the merchant said so.
+    """
+
+    kind: Literal["order_rejected"] = "order_rejected"
+    report: RejectionReport
+    created: datetime
 
 
 class SourceChosen(Strict):
@@ -109,17 +121,38 @@ class OperatorDecided(Strict):
     request: DecisionRequest
 
 
+# Of two purchases that turn out to be one: what becomes of the one that is told so.
+Merge = Literal["yield", "stay", "person", "none"]
+
+
 class KeyTaken(Strict):
-    """An identity key that this purchase wanted to claim belongs to another purchase."""
+    """An identity key that this purchase wanted to claim belonged to another purchase.
+
+    `merge` is what follows for this one. Where it stays, the other's keys are its own now, and
+    `orders` are those that came with them.
+    """
 
     kind: Literal["key_taken"] = "key_taken"
     key: str
     owner: str
+    merge: Merge | None = None  # `None`: stored before there was a rule for both
+    orders: tuple[str, ...] = ()
+
+
+class KeyWanted(Strict):
+    """The counterpart: another purchase wanted to claim an identity key of this one."""
+
+    kind: Literal["key_wanted"] = "key_wanted"
+    key: str
+    by: str
+    merge: Merge
+    orders: tuple[str, ...] = ()
 
 
 Fact = Annotated[
     PlatformEvent
     | PurchaseRequested
+    | OrderRejected
     | SourceChosen
     | CheckoutCorrected
     | TotalConfirmed
@@ -128,6 +161,7 @@ Fact = Annotated[
     | TimerFired
     | CommandEnded
     | OperatorDecided
-    | KeyTaken,
+    | KeyTaken
+    | KeyWanted,
     Field(discriminator="kind"),
 ]

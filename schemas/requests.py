@@ -1,12 +1,13 @@
 """Bodies of the storefront's and the operators' calls. Strict: a wrong field is named."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from schemas.base import JsonObject, Strict
 from schemas.money import Money
+from schemas.results import PlatformProblem, listed_problems
 
 # Ids are opaque and never validated by format (PLATFORM §1.3); they must only fit into a URL: no
 # control characters, and neither "." nor "..". The API's document publishes the same expression.
@@ -38,6 +39,47 @@ class PurchaseRequest(Strict):
     submits: Submits = "service"
     replaces: Identifier | None = None
     subscription_id: Identifier | None = None
+
+
+class RejectionError(Strict):
+    """The platform's error envelope as the merchant received it, read tolerantly (§2.12)."""
+
+    type: str | None = None
+    errors: tuple[PlatformProblem, ...] = ()
+
+
+def _envelope(value: Any) -> Any:
+    """Whatever an error body may look like; only what is no object at all is refused."""
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("type")
+    return RejectionError(
+        type=kind[:255] if isinstance(kind, str) else None, errors=listed_problems(value)
+    )
+
+
+class RejectionReport(Strict):
+    """The object of `order.rejected`: the merchant's own `POST /orders` was not answered by 201.
+
+    `status`: the platform's; a merchant who got no answer at all says 504. `error` may be left out
+    where there was no body, as with a 429.
+    """
+
+    checkout_id: Identifier
+    upstream_id: Identifier | None = None
+    create_request: JsonObject | None = None
+    submits: Submits = "merchant"
+    status: Annotated[int, Field(ge=400, le=599)]
+    error: Annotated[RejectionError, BeforeValidator(_envelope)] = RejectionError()
+
+    def as_request(self) -> PurchaseRequest:
+        """The report as a request, for the rules about whose checkout it is."""
+        return PurchaseRequest(
+            checkout_id=self.checkout_id,
+            upstream_id=self.upstream_id,
+            create_request=self.create_request,
+            submits=self.submits,
+        )
 
 
 class SourceRequest(Strict):

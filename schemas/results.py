@@ -1,11 +1,14 @@
 """What became of a command. The classes are those of `consumer.errors`, as data."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from schemas.base import JsonObject, Strict
+
+_MOST_PROBLEMS = 50
+_LONGEST_TEXT = 2000
 
 
 class PlatformProblem(Strict):
@@ -14,6 +17,35 @@ class PlatformProblem(Strict):
     code: str | None = None
     parameter: str | None = None
     message: str | None = None
+
+
+def listed_problems(envelope: Any) -> tuple[PlatformProblem, ...]:
+    """The problems that an error envelope lists; empty for any other shape (PLATFORM §2.12).
+
+    Accepts one without `type`, `description` for `message`, one error in the place of a list,
+    missing parts. A part of another type than text counts as missing.
+    """
+    entries = envelope.get("errors") if isinstance(envelope, dict) else None
+    if isinstance(entries, dict):
+        entries = [entries]
+    if not isinstance(entries, list):
+        return ()
+    found = (_problem(entry) for entry in entries[:_MOST_PROBLEMS] if isinstance(entry, dict))
+    return tuple(problem for problem in found if problem != PlatformProblem())
+
+
+def _problem(entry: JsonObject) -> PlatformProblem:
+    return PlatformProblem(
+        code=_text(entry.get("code")),
+        parameter=_text(entry.get("parameter")),
+        message=_text(entry.get("message")) or _text(entry.get("description")),
+    )
+
+
+def _text(value: object) -> str | None:
+    if not isinstance(value, str):
+        return None
+    return value.replace("\x00", "").strip()[:_LONGEST_TEXT] or None
 
 
 class Succeeded(Strict):

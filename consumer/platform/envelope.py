@@ -6,11 +6,9 @@ import json
 import math
 from typing import Any, NoReturn
 
-from schemas.results import PlatformProblem
+from schemas.results import PlatformProblem, listed_problems
 
 LARGEST = 8 * 1024 * 1024  # bytes of one answer; a list of 100 orders is far below
-_MOST_PROBLEMS = 50
-_LONGEST_TEXT = 2000
 
 # PLATFORM §2.12 and Appendix B. Only used to recognise an envelope that lists no errors.
 _TYPES = frozenset(
@@ -39,19 +37,8 @@ def json_object(raw: bytes) -> dict[str, Any] | None:
 
 
 def problems(raw: bytes) -> tuple[PlatformProblem, ...]:
-    """The problems that an error body lists; empty for HTML, nothing, or any other shape.
-
-    Accepts a body without `type`, `description` for `message`, one error in the place of a list,
-    missing parts. A part of another type than text counts as missing.
-    """
-    body = json_object(raw) if len(raw) <= LARGEST else None
-    entries = None if body is None else body.get("errors")
-    if isinstance(entries, dict):
-        entries = [entries]
-    if not isinstance(entries, list):
-        return ()
-    found = (_problem(entry) for entry in entries[:_MOST_PROBLEMS] if isinstance(entry, dict))
-    return tuple(problem for problem in found if problem != PlatformProblem())
+    """The problems that an error body lists; empty for HTML, nothing, or any other shape."""
+    return listed_problems(json_object(raw)) if len(raw) <= LARGEST else ()
 
 
 def is_envelope(raw: bytes) -> bool:
@@ -61,20 +48,6 @@ def is_envelope(raw: bytes) -> bool:
     body = json_object(raw) if len(raw) <= LARGEST else None
     kind = None if body is None else body.get("type")
     return isinstance(kind, str) and kind in _TYPES
-
-
-def _problem(entry: dict[str, Any]) -> PlatformProblem:
-    return PlatformProblem(
-        code=_text(entry.get("code")),
-        parameter=_text(entry.get("parameter")),
-        message=_text(entry.get("message")) or _text(entry.get("description")),
-    )
-
-
-def _text(value: object) -> str | None:
-    if not isinstance(value, str):
-        return None
-    return value.replace("\x00", "").strip()[:_LONGEST_TEXT] or None
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -50,6 +50,7 @@ Url = Annotated[str, AfterValidator(values.https_or_loopback)]
 BaseUrl = Annotated[Url, AfterValidator(values.without_query)]
 Version = Annotated[str, AfterValidator(values.platform_version)]
 Database = Annotated[str, AfterValidator(values.sqlite_url)]
+Adopt = Literal["off", "observe", "remedy"]
 Switch = Annotated[bool, BeforeValidator(values.switch)]
 
 
@@ -109,6 +110,7 @@ class Settings(StoreSettings):
     consent_window: Duration = timedelta(minutes=30)
     hold_deadline: Duration = timedelta(days=7)
     max_fact_age: Duration = timedelta(days=3)
+    adopt: Annotated[Adopt, BeforeValidator(str.lower)] = "observe"
     redirect_hosts: Hosts = ()
     step_up: bool = False
     webhooks: Switch = True

@@ -1,0 +1,216 @@
+"""Orders that the merchant submits by itself: rejections it reports, and whose turn it is.
+
+What we are told is remedied like a rejection of our own (I3, I4, I6, I9), but nothing is ever
+submitted: where our own purchase would submit, the merchant's is `held: ready`.
+"""
+
+from dataclasses import dataclass
+
+from handlers import chain, orders, rejection, submission, unknown
+from handlers.decision import Decision, Moment, ignore
+from handlers.gate import Sight, evidence
+from handlers.moves import again, backoff, change, check, hold, later, step, wake, with_condition
+from handlers.policy import Policy
+from schemas.base import JsonObject
+from schemas.commands import FindOrders
+from schemas.facts import CommandEnded, OrderRejected
+from schemas.purchase import Condition, Purchase, Reason, State, Submission
+from schemas.requests import RejectionReport
+from schemas.results import Reading, Rejected, Succeeded, Unavailable
+
+BUSY = 429
+NO_ANSWER = frozenset({404, 408})  # and every 5xx: an order may exist all the same (I6)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What the merchant had charged: the primary source of the checkout, as read afterwards."""
+
+    checkout_id: str
+    source_id: str | None
+    reusable: bool
+
+
+def on_rejected(
+    purchase: Purchase, fact: OrderRejected, moment: Moment, policy: Policy
+) -> Decision:
+    """`order.rejected`: what it says that we did not know, and what follows."""
+    report = fact.report
+    seen: dict[str, object] = {"status": report.status, "checkout": report.checkout_id}
+    if rule := _nothing_to_us(purchase, report):
+        return ignore(purchase, rule, "DESIGN, Events of our own", **seen)
+    if report.checkout_id not in purchase.checkout_ids:
+        purchase = chain.joined_rejected(purchase, report, min(fact.created, moment.at))
+    purchase = _recorded(purchase, report, moment)
+    if purchase.state is State.REVIEW and purchase.reason is not Reason.CREDENTIALS:
+        noted = change(_weighed(purchase, report), permit=None)
+        return Decision(noted, "merchant.rejected_in_review", "DESIGN, HTTP", evidence=seen)
+    return _answered(purchase, report, moment, policy, seen)
+
+
+def _nothing_to_us(purchase: Purchase, report: RejectionReport) -> str | None:
+    """The rule by which a report changes nothing."""
+    link = next((e for e in purchase.chain if e.checkout_id == report.checkout_id), None)
+    if purchase.state is State.LOST:
+        return "merchant.ended"
+    if purchase.state in (State.ACCEPTED, State.PENDING):
+        return "merchant.order_exists"
+    if link is None:
+        return None if purchase.state is State.HELD else "merchant.not_now"
+    if link.condition is Condition.CONSUMED:
+        return "merchant.order_exists"
+    if link is not purchase.current:
+        return "merchant.former_checkout"
+    if link.condition is not Condition.OPEN:
+        return "merchant.known"
+    return None if _theirs(purchase, report) else "merchant.ours_submits"
+
+
+def _theirs(purchase: Purchase, report: RejectionReport) -> bool:
+    """Whether the merchant can have submitted this: not while it is we who do.
+
+    A 409 counts even if the purchase was handed over since, and a report that opened a purchase
+    counts whoever is to submit from then on.
+    """
+    if purchase.state is State.SUBMITTING or purchase.permit is not None:
+        return False
+    opened = purchase.version == 1 and not purchase.submissions
+    return purchase.submits == "merchant" or opened or report.status == 409
+
+
+def _recorded(purchase: Purchase, report: RejectionReport, moment: Moment) -> Purchase:
+    """The purchase with the merchant's submission; who reports, hands over what was observed."""
+    number, attempt = _numbered(purchase, report)
+    entry = Submission(
+        number=number,
+        attempt=attempt,
+        checkout_id=report.checkout_id,
+        source_id=None,
+        at=moment.at,
+        answered=moment.at,
+        status=report.status,
+        outcome=_outcome(report.status),
+        problems=report.error.errors,
+        by_merchant=True,
+    )
+    return change(
+        purchase,
+        submissions=(*purchase.submissions, entry),
+        create_request=report.create_request or purchase.create_request,
+        observed=False,
+    )
+
+
+def _numbered(purchase: Purchase, report: RejectionReport) -> tuple[int, int]:
+    """As with ours, repeating what was not processed or not answered does not count (I9)."""
+    last = purchase.submissions[-1] if purchase.submissions else None
+    repeated = (
+        last is not None
+        and last.by_merchant
+        and last.checkout_id == report.checkout_id
+        and last.outcome != "rejected"
+    )
+    if last is not None and repeated:
+        return last.number, last.attempt + 1
+    return purchase.attempts + 1, 1
+
+
+def _outcome(status: int) -> str:
+    if status == BUSY:
+        return "unavailable"
+    return "unknown" if status in NO_ANSWER or status >= 500 else "rejected"
+
+
+def _answered(
+    purchase: Purchase,
+    report: RejectionReport,
+    moment: Moment,
+    policy: Policy,
+    seen: dict[str, object],
+) -> Decision:
+    """As after an answer to a submission of ours (`submission.on_ended`)."""
+    verdict = Rejected(status=report.status, problems=report.error.errors)
+    match _outcome(report.status):
+        case "unknown":
+            return unknown.begin(purchase, moment.at, moment, evidence=seen)
+        case "unavailable" if purchase.unsettled_since:
+            return unknown.look(purchase, "merchant.not_processed", moment, seen)
+        case "unavailable":
+            return _checked(purchase, "merchant.not_processed", "PLATFORM §4.3", seen)
+    if rejection.leaves_open(verdict):
+        return rejection.to_operator(purchase, verdict)
+    purchase = _weighed(purchase, report)
+    if purchase.unsettled_since:
+        return unknown.look(purchase, "merchant.rejected_after_unknown", moment, seen)
+    return _checked(purchase, "merchant.rejected", "I3", seen)
+
+
+def _checked(purchase: Purchase, rule: str, source: str, seen: JsonObject) -> Decision:
+    checked, commands = check(purchase)
+    return Decision(checked, rule, source, commands, evidence=seen)
+
+
+def _weighed(purchase: Purchase, report: RejectionReport) -> Purchase:
+    """A definite no waits for the proof that no order exists; a 409 ends the checkout at once."""
+    verdict = Rejected(status=report.status, problems=report.error.errors)
+    if rejection.leaves_open(verdict) or _outcome(report.status) != "rejected":
+        return purchase
+    if report.status == 409:
+        purchase = with_condition(purchase, report.checkout_id, Condition.DEAD)
+    return change(purchase, verdict=submission.harder(purchase.verdict, verdict))
+
+
+def on_reading(
+    purchase: Purchase, reading: Reading, moment: Moment, policy: Policy
+) -> Decision | None:
+    """No order exists, as just read: the rejection that the merchant reported holds.
+
+    The source that it had charged is the one on the checkout; it is not charged again (I9).
+    """
+    verdict = purchase.verdict
+    if verdict is None or purchase.permit is not None or purchase.state is not State.HELD:
+        return None
+    checkout_id = purchase.current.checkout_id
+    source = reading.source or {}
+    id = source.get("id")
+    tried = Tried(checkout_id, str(id) if id else None, source.get("reusable") is True)
+    last = purchase.submissions[-1].model_copy(update={"source_id": tried.source_id})
+    known = change(purchase, submissions=(*purchase.submissions[:-1], last), verdict=None)
+    return rejection.apply(known, verdict, tried, moment, policy)
+
+
+def ready(
+    purchase: Purchase, sight: Sight, passed: tuple[str, ...], moment: Moment, policy: Policy
+) -> Decision:
+    """The gate has passed: the merchant's turn. Its order is looked for now and then."""
+    held, timers = hold(purchase, Reason.READY, moment, policy)
+    held, waking = wake(held, "order", moment.now + policy.pending_look)
+    return Decision(
+        *(held, "gate.ready", "PLATFORM §3.2", (*timers, *waking)),
+        evidence=evidence(sight),
+        alternatives=passed,
+    )
+
+
+def look(purchase: Purchase) -> Decision:
+    """The merchant may have ordered, and the event may be lost: look for its order."""
+    command = FindOrders(checkout_ids=purchase.checkout_ids, upstream_id=purchase.upstream_id)
+    looking, commands = step(purchase, command)
+    return Decision(looking, "merchant.look", "PLATFORM §6.2", commands)
+
+
+def on_looked(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
+    """Such a look has an answer. Nothing found means that it still is the merchant's turn."""
+    match fact.result:
+        case Succeeded(body=body):
+            found = orders.parsed(body.get("orders"))
+            if decision := orders.adopt(purchase, found, moment, policy):
+                return decision
+            waiting, commands = wake(purchase, "order", moment.now + policy.pending_look)
+            return Decision(waiting, "merchant.no_order_yet", "PLATFORM §6.2", commands)
+        case Rejected() as refused if rejection.leaves_open(refused):
+            return rejection.to_operator(purchase, refused)
+        case _:
+            seconds = fact.result.retry_after if isinstance(fact.result, Unavailable) else None
+            due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
+            return Decision(purchase, "merchant.look_later", "PLATFORM §1.5", again(fact, due))
