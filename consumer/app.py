@@ -73,6 +73,7 @@ class Service:
         router = Router(
             *(self.store, self.platform, self.clock, self.settings.live),
             *(self.settings.max_fact_age, news, work, watch.routed),
+            adopt=self.settings.adopt,
         )
         worker = Worker(
             *(self.store, self.platform, self.clock, policy(self.settings), changes),

@@ -10,13 +10,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from consumer.clock import Clock
 from consumer.errors import PlatformError, Rejected
-from consumer.platform import Platform, Priority, path
+from consumer.platform import ImpossiblePath, Platform, Priority, path
+from consumer.settings import Adopt
 from consumer.signals import Signal
 from consumer.store import admission, inbox, purchases
 from consumer.store.engine import Store, StoreUnavailable
-from consumer.store.facts import Undecidable, envelope, requested
+from consumer.store.facts import REJECTED, Undecidable, envelope, reported, requested
 from consumer.store.inbox import REDRIVEN, Entry, Key, Status
+from handlers import adoption
 from handlers.routing import Ignored, route, stale, wrong_mode
+from schemas.base import JsonObject
 from schemas.facts import Origin
 from schemas.wire import Envelope
 
@@ -26,6 +29,7 @@ PLACE_AFTER = 5.0  # seconds: usually our own answer claims the order's key by t
 KEEP_PARKED = timedelta(hours=72)  # as long as the platform repeats a webhook (PLATFORM §6.4)
 UNPLACED = "waits for its order"
 LOOKED_UP = "waits for its purchase"
+LEFT = "waits, and can't be adopted"
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Router:
     signal: Signal
     routed: Signal
     seen: Callable[[Status, str], None]
+    adopt: Adopt = "observe"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Route until `stop`; beside it, place what can only be placed by a look."""
@@ -85,13 +90,16 @@ class Router:
             return _mark(connection, entry, "dead", f"no route: {type(error).__name__}")
 
     def _admit(self, connection: Connection, entry: Entry, event: Envelope) -> tuple[Status, str]:
-        """The merchant's own event opens or confirms a purchase, if it is fresh."""
-        request = requested(event)
+        """The merchant's own event opens or continues a purchase, if it is fresh."""
+        rejected = event.type == REJECTED
+        request = reported(event).as_request() if rejected else requested(event)
         now = self.clock.now()
         redriven = entry.reason == REDRIVEN
         if stale(event.created_time, now, self.max_fact_age, redriven=redriven):
             return _mark(connection, entry, "dead", "stale")
         verdict = admission.place(connection, request, min(event.created_time, now))
+        if isinstance(verdict, admission.Unknown):
+            return _mark(connection, entry, "dead", f"{verdict.field} names no known purchase")
         if isinstance(verdict, admission.Refused):
             return _mark(connection, entry, "dead", verdict.detail)
         return _mark(connection, entry, "routed", "", verdict.purchase.id)
@@ -110,7 +118,8 @@ class Router:
 
     def _unplaced(self, connection: Connection) -> Entry | None:
         before = self.clock.now() - timedelta(seconds=PLACE_AFTER)
-        return inbox.parked_as(connection, UNPLACED, before)
+        waiting = (UNPLACED,) if self.adopt == "off" else (UNPLACED, LOOKED_UP)
+        return inbox.parked_as(connection, waiting, before)
 
     async def _expire(self) -> None:
         before = self.clock.now() - KEEP_PARKED
@@ -120,21 +129,49 @@ class Router:
                 self.seen("ignored", "not_ours")
 
     async def _look_up(self, entry: Entry) -> None:
-        """One reading of the order, with low priority, tells its checkout and upstream id."""
+        """One reading of the order, with low priority, tells whose it is."""
         order_id = next((v for k, v in await self._keys(entry) if k == "order"), "")
-        keys: list[Key] = []
+        order: JsonObject = {}
         try:
-            answer = await self.platform.get(path("orders", order_id), priority=Priority.BACKGROUND)
-            body = answer.body or {}
-            named = (("checkout", body.get("checkoutId")), ("upstream", body.get("upstreamId")))
-            keys = [(kind, str(value)) for kind, value in named if value]
-        except Rejected:
-            keys = []
+            if order_id:
+                where = path("orders", order_id)
+                answer = await self.platform.get(where, priority=Priority.BACKGROUND)
+                order = answer.body or {}
+        except (Rejected, ImpossiblePath):
+            order = {}
         except PlatformError:
             await self.clock.sleep(PLACE_AFTER)
             return
-        await self.store.write(lambda c: _park_under(c, entry, keys))
+        self.seen(*await self.store.write(lambda c: self._look_ended(c, entry, order)))
+        self.routed.set()
         self.signal.set()
+
+    def _look_ended(
+        self, connection: Connection, entry: Entry, order: JsonObject
+    ) -> tuple[Status, str]:
+        """Route it, if one of the order's keys has been claimed; else adopt, or park again."""
+        found = adoption.keys(order)
+        inbox.park(connection, entry.seq, found, LOOKED_UP)
+        if owner := purchases.find(connection, found):
+            return _mark(connection, entry, "routed", "", owner)
+        if self.adopt == "off":
+            return "parked", LOOKED_UP
+        return self._adopt(connection, entry, order)
+
+    def _adopt(self, connection: Connection, entry: Entry, order: JsonObject) -> tuple[Status, str]:
+        """Make a purchase of an order that nobody handed us; its event is the first fact."""
+        now = self.clock.now()
+        created = envelope(entry).created_time
+        if stale(created, now, self.max_fact_age, redriven=False):
+            return _mark(connection, entry, "ignored", "stale")
+        id, observed = purchases.new_id(now), self.adopt == "observe"
+        made = adoption.adopted(order, id=id, ordered=created, now=now, observed=observed)
+        if isinstance(made, Ignored) and made.reason == adoption.NO_ORDER:
+            return _mark(connection, entry, "parked", LEFT)
+        if isinstance(made, Ignored):
+            return _mark(connection, entry, "ignored", made.reason)
+        purchases.insert_new(connection, made)
+        return _mark(connection, entry, "routed", "", made.id)
 
     async def _keys(self, entry: Entry) -> list[Key]:
         return await self.store.read(lambda c: inbox.waits_for(c, entry.seq))
@@ -178,10 +215,3 @@ def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Statu
     reason = UNPLACED if only_order else LOOKED_UP
     inbox.park(connection, entry.seq, found.keys, reason)
     return "parked", reason
-
-
-def _park_under(connection: Connection, entry: Entry, keys: list[Key]) -> None:
-    """Park again under more keys, and route if one of them has been claimed."""
-    inbox.park(connection, entry.seq, keys, LOOKED_UP)
-    if owner := purchases.find(connection, keys):
-        inbox.mark(connection, entry.seq, "routed", purchase_id=owner)

@@ -115,14 +115,12 @@ def on_requested(purchase: Purchase, fact: PurchaseRequested, moment: Moment) ->
     if purchase.state not in (State.HELD, State.UNKNOWN):
         return ignore(purchase, "request.nothing_to_do", "DESIGN, HTTP")
     confirmed = _confirmed(purchase, request.confirmed_total, _present_at(fact, moment))
-    # What we submitted and got no answer to stays ours until it is settled.
-    handed = purchase.state is State.HELD or purchase.permit is None
-    submits = request.submits if handed else purchase.submits
+    back = request.submits == "merchant" and purchase.state is State.HELD
     confirmed = change(
         confirmed,
         faults=_but_the_source(purchase),
-        submits=submits,
-        permit=None if submits == "merchant" else purchase.permit,
+        submits=request.submits,
+        permit=None if back else purchase.permit,  # an open one: its answer may still come
         create_request=request.create_request or purchase.create_request,
     )
     if purchase.state is State.UNKNOWN:

@@ -105,7 +105,8 @@ def _order_in(body: JsonObject, kind: str) -> object:
 
 def _unreadable(purchase: Purchase, fact: CommandEnded, order_id: str) -> Decision:
     """Not an order, or none there: where the purchase waits for it, a person looks."""
-    awaited = fact.key == purchase.awaiting
+    adopted = purchase.reason is Reason.CHECKING and purchase.awaiting is None
+    awaited = fact.key == purchase.awaiting or adopted  # there is nothing but this order
     left = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.processing")
     return Decision(
         *(left if awaited else purchase, "order.unreadable", "PLATFORM §6.2"),

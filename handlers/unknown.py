@@ -108,9 +108,11 @@ def _repeat(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
     if purchase.cancel_requested:
         lost = end(purchase, State.LOST, Reason.CANCELLED, "order.cancelled")
         return Decision(lost, "unknown.cancelled", "DESIGN, cancel")
+    if purchase.submits == "merchant" and purchase.permit:  # ours, handed back meanwhile
+        return wait(purchase, "unknown.merchant_submits", moment, policy)
     if purchase.submits == "merchant":  # never repeated by us: gate, and it is its turn again
         checked, commands = check(change(purchase, unsettled_since=None, repeats=0, permit=None))
-        return Decision(checked, "unknown.merchant_submits", "PLATFORM §4.4", commands)
+        return Decision(checked, "unknown.merchants_turn", "PLATFORM §4.4", commands)
     if purchase.repeats >= policy.max_repeats:
         alert = "unknown_given_up" if purchase.repeats == policy.max_repeats else None
         told = change(purchase, repeats=policy.max_repeats + 1)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from consumer.store import inbox, purchases
 from consumer.store.inbox import Delivery, Transport
-from consumer.store.tables import keys
 from handlers import chain
 from schemas.facts import Origin, PurchaseRequested
 from schemas.purchase import Link, Purchase
@@ -35,6 +34,13 @@ class Refused:
     purchases: tuple[Purchase, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The request names, in this field, something that nobody knows (400)."""
+
+    field: str
+
+
 def admit(
     connection: Connection,
     request: PurchaseRequest,
@@ -43,10 +49,10 @@ def admit(
     fact_id: str,
     transport: Transport,
     now: datetime,
-) -> Admitted | Refused:
+) -> Admitted | Refused | Unknown:
     """Find or begin the purchase and append the request to its facts."""
     verdict = place(connection, request, now)
-    if isinstance(verdict, Refused):
+    if not isinstance(verdict, Admitted):
         return verdict
     fact = PurchaseRequested(request=request)
     body = fact.model_dump_json(by_alias=True).encode()
@@ -57,7 +63,9 @@ def admit(
     return verdict
 
 
-def place(connection: Connection, request: PurchaseRequest, now: datetime) -> Admitted | Refused:
+def place(
+    connection: Connection, request: PurchaseRequest, now: datetime
+) -> Admitted | Refused | Unknown:
     """Find or begin the purchase and claim its keys, without a fact.
 
     `now` is when the shopper confirmed.
@@ -65,21 +73,32 @@ def place(connection: Connection, request: PurchaseRequest, now: datetime) -> Ad
     owner = _owner(connection, "checkout", request.checkout_id)
     named = chain.upstream_id(request)
     namesake = _owner(connection, "upstream", named) if named else None
-    match chain.admit(request, owner, namesake):
+    replaced = _known(connection, request.replaces) if request.replaces else None
+    if request.replaces and replaced is None:
+        return Unknown("replaces")
+    match chain.admit(request, owner, namesake, replaced):
         case chain.Conflict(detail=detail, purchases=involved):
             return Refused(detail, involved)
         case chain.Continue(purchase=purchase):
             return Admitted(purchase, 200)
         case chain.Join(purchase=purchase):
-            key = {"kind": "checkout", "value": request.checkout_id}
-            connection.execute(insert(keys).values(**key, purchase_id=purchase.id))
+            purchases.add_key(connection, ("checkout", request.checkout_id), purchase.id)
+            if named and namesake is None:  # another name of the same purchase
+                purchases.add_key(connection, ("upstream", named), purchase.id)
             return Admitted(purchase, 202)
         case chain.Begin(successor_to=lost):
             purchase = _begun(request, now)
-            if lost:
+            if lost and lost.upstream_id == purchase.upstream_id:
                 purchases.hand_over(connection, ("upstream", lost.upstream_id), purchase.id)
             purchases.insert_new(connection, purchase)
             return Admitted(purchase, 202)
+
+
+def _known(connection: Connection, id: str) -> Purchase | None:
+    """The purchase of this id, or of a checkout, an order or an upstream id."""
+    kinds = ("checkout", "order", "upstream")
+    found = purchases.find(connection, [(kind, id) for kind in kinds])
+    return purchases.load(connection, found or id)
 
 
 def _owner(connection: Connection, kind: str, value: str) -> Purchase | None:

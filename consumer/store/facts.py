@@ -3,11 +3,12 @@
 from pydantic import TypeAdapter, ValidationError
 
 from consumer.store.inbox import Entry
-from schemas.facts import Fact, Origin, PlatformEvent, PurchaseRequested
-from schemas.requests import PurchaseRequest
+from schemas.facts import Fact, OrderRejected, Origin, PlatformEvent, PurchaseRequested
+from schemas.requests import PurchaseRequest, RejectionReport
 from schemas.wire import Envelope
 
 FACT: TypeAdapter[Fact] = TypeAdapter(Fact)
+REJECTED = "order.rejected"  # of our own two events; the other one is a request
 ENVELOPED = frozenset({Origin.PLATFORM, Origin.MERCHANT})
 
 
@@ -39,6 +40,8 @@ def _from_event(entry: Entry) -> Fact:
         return PlatformEvent(
             event_id=event.id, type=event.type, object=event.data.object, created=event.created_time
         )
+    if event.type == REJECTED:
+        return OrderRejected(report=reported(event), created=event.created_time)
     return PurchaseRequested(request=requested(event), confirmed_at=event.created_time)
 
 
@@ -46,6 +49,14 @@ def requested(event: Envelope) -> PurchaseRequest:
     """The request in a `purchase.submit_requested`. Raises `Undecidable`."""
     try:
         return PurchaseRequest.model_validate(event.data.object)
+    except ValidationError as error:
+        raise Undecidable(_named(error)) from error
+
+
+def reported(event: Envelope) -> RejectionReport:
+    """The report in an `order.rejected`. Raises `Undecidable`."""
+    try:
+        return RejectionReport.model_validate(event.data.object)
     except ValidationError as error:
         raise Undecidable(_named(error)) from error
 

@@ -178,9 +178,9 @@ def any_parked(connection: Connection, before: datetime) -> bool:
     return bool(_entries(connection, (inbox.c.status == "parked") & (inbox.c.at < before), 1))
 
 
-def parked_as(connection: Connection, reason: str, before: datetime) -> Entry | None:
-    """The oldest fact that was parked for this reason before this time."""
-    old = (inbox.c.status == "parked") & (inbox.c.reason == reason) & (inbox.c.at < before)
+def parked_as(connection: Connection, reasons: Sequence[str], before: datetime) -> Entry | None:
+    """The oldest fact that was parked for one of these reasons and came before this time."""
+    old = (inbox.c.status == "parked") & inbox.c.reason.in_(reasons) & (inbox.c.at < before)
     return next(iter(_entries(connection, old, 1)), None)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 from consumer.store import inbox
 from consumer.store.inbox import Key
 from consumer.store.tables import keys, purchases
-from schemas.purchase import Purchase, State
+from schemas.purchase import Purchase
 
 
 class Moved(Exception):
@@ -92,7 +92,7 @@ def identity(purchase: Purchase) -> list[Key]:
 def claim(connection: Connection, purchase: Purchase) -> list[tuple[Key, str]]:
     """Claim the purchase's keys and wake the facts that waited for them.
 
-    Returns the keys that belong to other purchases, each with its owner; those stay theirs.
+    Returns the keys that belong to other purchases, each with its owner: `merging.merge` them.
     """
     wanted = identity(purchase)
     mine = select(keys.c.kind, keys.c.value).where(keys.c.purchase_id == purchase.id)
@@ -102,21 +102,18 @@ def claim(connection: Connection, purchase: Purchase) -> list[tuple[Key, str]]:
         if key in held:
             continue
         owner = owner_of(connection, key)
-        if owner and _is_lost(connection, owner) and key[0] == "upstream":
-            hand_over(connection, key, purchase.id)  # a lost purchase's id goes to its successor
-        elif owner is None:
-            connection.execute(
-                insert(keys).values(kind=key[0], value=key[1], purchase_id=purchase.id)
-            )
-            inbox.unpark(connection, key)
+        if owner is None:
+            add_key(connection, key, purchase.id)
         else:
             taken.append((key, owner))
     return taken
 
 
-def _is_lost(connection: Connection, purchase_id: str) -> bool:
-    state = connection.scalar(select(purchases.c.state).where(purchases.c.id == purchase_id))
-    return bool(state == State.LOST.value)
+def add_key(connection: Connection, key: Key, purchase_id: str) -> None:
+    """Claim one more key, which must be free, and wake the facts that waited for it."""
+    kind, value = key
+    connection.execute(insert(keys).values(kind=kind, value=value, purchase_id=purchase_id))
+    inbox.unpark(connection, key)
 
 
 def hand_over(connection: Connection, key: Key, purchase_id: str) -> None:
@@ -126,6 +123,11 @@ def hand_over(connection: Connection, key: Key, purchase_id: str) -> None:
         .where(keys.c.kind == key[0], keys.c.value == key[1])
         .values(purchase_id=purchase_id)
     )
+
+
+def hand_over_all(connection: Connection, giver: str, taker: str) -> None:
+    """Give all keys of one purchase to another."""
+    connection.execute(update(keys).where(keys.c.purchase_id == giver).values(purchase_id=taker))
 
 
 def owner_of(connection: Connection, key: Key) -> str | None:

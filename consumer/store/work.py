@@ -7,14 +7,13 @@ from itertools import zip_longest
 
 from sqlalchemy import Connection
 
-from consumer.store import commands, decisions, inbox, leases, outcomes, purchases
+from consumer.store import commands, decisions, inbox, leases, merging, outcomes, purchases
 from consumer.store.commands import Task
-from consumer.store.inbox import Delivery, Entry
+from consumer.store.inbox import Entry
 from consumer.store.leases import Lease
 from handlers import fence
 from handlers.decision import Decision
 from handlers.presentation import outcome
-from schemas.facts import KeyTaken, Origin
 from schemas.purchase import Purchase
 from schemas.results import NeverSent, Result
 
@@ -87,17 +86,11 @@ def following(before: Purchase, decision: Decision, now: datetime) -> Purchase:
 
 
 def _claim(connection: Connection, before: Purchase, after: Purchase, now: datetime) -> None:
-    """Claim new keys; one that another purchase has becomes a fact."""
+    """Claim new keys; one that another purchase has is settled between the two."""
     if purchases.identity(before) == purchases.identity(after):
         return
-    for (kind, value), owner in purchases.claim(connection, after):
-        fact = KeyTaken(key=f"{kind}/{value}", owner=owner)
-        delivery = Delivery(
-            *(Origin.COMMAND, f"{after.id}/taken/{kind}/{value}", fact.kind, "internal"),
-            fact.model_dump_json(by_alias=True).encode(),
-            purchase_id=after.id,
-        )
-        inbox.append(connection, [delivery], now)
+    for key, _owner in purchases.claim(connection, after):
+        merging.merge(connection, after, key, now)
 
 
 def _record(after: Purchase, entry: Entry, decision: Decision, now: datetime) -> decisions.Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from consumer.store import inbox
+from consumer.store.facts import REJECTED
 from consumer.store.inbox import Delivery
 from consumer.web.bodies import as_model, read, require_json
 from consumer.web.calls import Call, write
@@ -12,9 +13,13 @@ from consumer.web.deps import Deps
 from consumer.web.events import light
 from consumer.web.problems import bad_field
 from schemas.facts import Origin
-from schemas.requests import PurchaseRequest
+from schemas.requests import PurchaseRequest, RejectionReport
 
 SUBMIT_REQUESTED = "purchase.submit_requested"
+OBJECTS: dict[str, type[PurchaseRequest] | type[RejectionReport]] = {
+    SUBMIT_REQUESTED: PurchaseRequest,
+    REJECTED: RejectionReport,
+}
 
 
 async def receive(deps: Deps, call: Call) -> Response:
@@ -22,11 +27,12 @@ async def receive(deps: Deps, call: Call) -> Response:
     require_json(call.request)
     raw = await read(call.request)
     event = light(raw)
-    if event.type != SUBMIT_REQUESTED:
+    model = OBJECTS.get(event.type)
+    if model is None:
         call.request.state.result = "unsupported"
-        raise bad_field("type", f"must be {SUBMIT_REQUESTED}")
-    request = as_model(event.object, PurchaseRequest, ("data", "object"))
-    delivery = Delivery(Origin.MERCHANT, event.id, event.type, "api", raw, request.checkout_id)
+        raise bad_field("type", f"must be {' or '.join(OBJECTS)}")
+    about = as_model(event.object, model, ("data", "object")).checkout_id
+    delivery = Delivery(Origin.MERCHANT, event.id, event.type, "api", raw, about)
     stored = await write(
         deps, lambda connection: inbox.append(connection, [delivery], deps.clock.now())
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from consumer.web.openapi_models import SCHEMAS
+from consumer.web.openapi_models import REJECTION_ERROR, SCHEMAS
 from consumer.web.openapi_paths import paths
 from schemas.outcomes import PurchaseView
 from schemas.requests import (
@@ -19,6 +19,7 @@ from schemas.requests import (
     CorrectionsRequest,
     DecisionRequest,
     PurchaseRequest,
+    RejectionReport,
     ReturnRequest,
     SourceRequest,
 )
@@ -26,7 +27,7 @@ from schemas.requests import (
 Json = dict[str, Any]
 REQUESTS = (
     *(PurchaseRequest, SourceRequest, CorrectionsRequest, ConfirmationRequest),
-    *(ReturnRequest, CancelRequest, DecisionRequest),
+    *(ReturnRequest, CancelRequest, DecisionRequest, RejectionReport),
 )
 
 
@@ -85,4 +86,6 @@ def _schemas() -> Json:
         "if": {"properties": {"decision": {"const": "adopt_order"}}, "required": ["decision"]},
         "then": {"properties": {"orderId": {"type": "string"}}, "required": ["orderId"]},
     }
+    # Read tolerantly: whatever an error body may look like is taken (PLATFORM §2.12).
+    found["RejectionReport"]["properties"]["error"] = REJECTION_ERROR
     return {**found, **SCHEMAS}

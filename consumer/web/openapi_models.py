@@ -66,6 +66,11 @@ def _event(type: Json, resource: Json) -> Json:
     )
 
 
+MERCHANT_EVENTS = {
+    "purchase.submit_requested": "PurchaseRequest",
+    "order.rejected": "RejectionReport",
+}
+
 SESSION = _all(
     checkoutId=TEXT,
     sessionId=_maybe("string"),
@@ -114,12 +119,27 @@ MOMENTS = {
     "required": ["at", "kind"],
 }
 
+REJECTION_ERROR = {
+    "type": "object",
+    "description": "The platform's error envelope, as it came",
+    "properties": {
+        "type": {},
+        "errors": {
+            "description": "`[{code, parameter, message}]`; any part may be missing, "
+            "`description` is read for `message`",
+        },
+    },
+}
+
 SCHEMAS: Json = {
     "Problem": PROBLEM,
     "PlatformEvent": _event(NAME, ANY_OBJECT),
-    "MerchantEvent": _event(
-        {"const": "purchase.submit_requested"}, {"$ref": "#/components/schemas/PurchaseRequest"}
-    ),
+    "MerchantEvent": {
+        "oneOf": [
+            _event({"const": name}, {"$ref": f"#/components/schemas/{resource}"})
+            for name, resource in MERCHANT_EVENTS.items()
+        ]
+    },
     "PurchasePage": _page("PurchaseView"),
     "PaymentSession": SESSION,
     "SavedSource": SAVED_SOURCE,

@@ -130,7 +130,7 @@ def _webhook() -> Json:
         "/v1/events": {
             "post": _operation(
                 "receiveEvent",
-                "An event of the merchant's: `purchase.submit_requested`",
+                "An event of the merchant's: `purchase.submit_requested` or `order.rejected`",
                 {"202": {"description": "Stored; a duplicate too"}},
                 (*TOKEN, *BODY, *STORE),
                 requestBody=_body("MerchantEvent"),

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from consumer.store import inbox, purchases
-from consumer.store.admission import Refused, admit
+from consumer.store.admission import Refused, Unknown, admit
 from consumer.store.inbox import Delivery
 from consumer.web.bodies import validated
 from consumer.web.calls import Call, json_response, not_found, page_limit, read, write
@@ -58,6 +58,8 @@ async def create(deps: Deps, call: Call) -> Response:
             now=deps.clock.now(),
         ),
     )
+    if isinstance(verdict, Unknown):
+        raise bad_field(verdict.field, "names no purchase, nor a checkout or order of one")
     if isinstance(verdict, Refused):
         raise _conflict(verdict, shop=call.shop)
     deps.router_signal.set()
