@@ -24,14 +24,14 @@ from schemas.facts import (
     TotalConfirmed,
 )
 from schemas.money import Money
-from schemas.purchase import State
+from schemas.purchase import Reason, State
 from schemas.requests import (
     ConfirmationRequest,
     CorrectionsRequest,
     PurchaseRequest,
     SourceRequest,
 )
-from schemas.results import Result
+from schemas.results import Rejected, Result, Succeeded
 from tests.core.world import World, rejected
 
 T = TypeVar("T")
@@ -121,14 +121,51 @@ class Walk:
             self.cards.append(card)
         world.blur = self.pick(({}, {}, {}, *NULLS))
         total = self.pick((None, Money(amount=64.86, currency="EUR")))
-        world.begin(
-            submits=self.pick(("service",) * 7 + ("merchant",)),
-            create=self.pick((True, False)),
-            confirmed_total=total,
-        )
+        submits = self.pick(("service",) * 6 + ("merchant", "rejected", "adopted", "observed"))
+        if not (submits in ("rejected", "adopted", "observed") and self.begin_late(submits)):
+            world.begin(
+                submits=submits if submits in ("service", "merchant") else "merchant",
+                create=self.pick((True, False)),
+                confirmed_total=total,
+            )
         while not self.spent:
             self.happen()
         return world
+
+    def begin_late(self, how: str) -> bool:
+        """The merchant ordered before we heard of it; false if that can't have been."""
+        world = self.world
+        answer = world.merchant_orders("c1")
+        if how == "rejected" and isinstance(answer, Rejected):
+            codes = [problem.code for problem in answer.problems if problem.code]
+            world.begin_rejected(world.reported("c1", answer.status, *codes))
+        elif how != "rejected" and isinstance(answer, Succeeded):
+            event = world.mail.pop(0)
+            world.old_mail.append(event)
+            world.begin_adopted(event, observed=how == "observed")
+        else:
+            return False
+        return True
+
+    def merchant(self) -> None:
+        """It is the merchant's turn: it orders, and tells what came of it, perhaps twice."""
+        world = self.world
+        current = world.purchase.current.checkout_id
+        if world.purchase.reason is not Reason.READY or current not in world.checkouts:
+            return
+        silence = self.pick((None, None, None, 429, 401, 500, 504))
+        answer: Result | None = None
+        if silence is None or (silence > 429 and self.pick((False, True))):
+            answer = world.merchant_orders()
+        if silence is None and isinstance(answer, Succeeded):
+            return  # the merchant tells rejections only; the order's event is on its way
+        codes: list[str] = []
+        if silence is None and answer is not None:
+            codes = [p.code for p in getattr(answer, "problems", ()) if p.code]
+        status = silence or getattr(answer, "status", None) or 504
+        told = world.reported(current, status, *codes)
+        for _ in range(self.pick((1, 1, 1, 2))):
+            world.report(told)
 
     def happen(self) -> None:
         """One thing that may happen now."""
@@ -149,6 +186,7 @@ class Walk:
             *(self.in_flight,) * 2,
             self.refused_key,
             self.wallet,
+            *(self.merchant,) * 3,
         )
         self.pick(things)()
 
@@ -216,7 +254,7 @@ class Walk:
     def shopper(self) -> None:
         """The shopper, or the storefront, does something that the API takes."""
         world = self.world
-        rest = ("again", "reuse", "agree", "agree", "call", "mend", "back", "back", "other")
+        rest = ("again", "reuse", "agree", "agree", "call", "mend", "back", "back", "turn", "other")
         kind = self.pick((*("pay",) * 6, *rest))
         world.story.append(f"{world.now:%d %H:%M:%S} the shopper: {kind}")
         match kind:
@@ -230,6 +268,10 @@ class Walk:
                 world.agree()
             case "call":
                 world.request(checkout_id=world.purchase.current.checkout_id)
+            case "turn":
+                current = world.purchase.current.checkout_id
+                submits = self.pick(("service", "merchant"))
+                world.request(checkout_id=current, submits=submits)
             case "mend":
                 self.mend()
             case "back":

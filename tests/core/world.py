@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from handlers.adoption import adopted
 from handlers.calls import Call, refusal
 from handlers.chain import Continue, Join, admit
 from handlers.decide import decide
@@ -21,6 +22,7 @@ from handlers.policy import Policy
 from handlers.presentation import outcome, view
 from schemas.base import JsonObject
 from schemas.commands import (
+    MUTATIONS,
     AttachSource,
     CancelOrder,
     Command,
@@ -46,6 +48,7 @@ from schemas.facts import (
     CommandEnded,
     Fact,
     OperatorDecided,
+    OrderRejected,
     PlatformEvent,
     PurchaseRequested,
     ShopperReturned,
@@ -60,6 +63,7 @@ from schemas.requests import (
     CorrectionsRequest,
     DecisionRequest,
     PurchaseRequest,
+    RejectionReport,
     SourceRequest,
 )
 from schemas.results import (
@@ -192,6 +196,8 @@ class World:
     looked: tuple[datetime, tuple[str, ...], bool] | None = None
     inspected: dict[str, bool] = field(default_factory=dict)  # order: was it paid when looked at?
     agreed: Money | None = None
+    tried: list[Sent] = field(default_factory=list)  # what the merchant submitted by itself
+    their_silence: dict[str, datetime] = field(default_factory=dict)  # the same, as it told us
     asked: JsonObject = field(default_factory=dict)  # corrections that we took and nobody refused
     cancelled: bool = False
     present: datetime = START
@@ -211,21 +217,73 @@ class World:
             }
             | fields
         )
-        self.purchase = Purchase(
+        self.purchase = self._begun(request, self.now)
+        self.agreed = request.confirmed_total
+        self.tell(PurchaseRequested(request=request))
+        return self.purchase
+
+    def _begun(self, request: PurchaseRequest, confirmed_at: datetime) -> Purchase:
+        return Purchase(
             id="pur_1",
             upstream_id=request.upstream_id or "pur_1",
             submits=request.submits,
             chain=(Link(checkout_id=request.checkout_id),),
             create_request=request.create_request,
             confirmed=request.confirmed_total,
-            confirmed_at=self.now,
+            confirmed_at=confirmed_at,
             message="order.checking",
             created_at=self.now,
             updated_at=self.now,
         )
-        self.agreed = request.confirmed_total
-        self.tell(PurchaseRequested(request=request))
+
+    def begin_rejected(self, fact: OrderRejected) -> Purchase:
+        """The merchant's own submission was rejected, and that is the first that we hear."""
+        self.purchase = self._begun(fact.report.as_request(), min(fact.created, self.now))
+        self.present, self.began = self.purchase.confirmed_at, True
+        self.tell(fact)
         return self.purchase
+
+    def begin_adopted(self, event: PlatformEvent, *, observed: bool) -> Purchase:
+        """An order that nobody handed us, as the router finds it."""
+        order = self.orders[str(event.object.get("orderId") or event.object["id"])]
+        made = adopted(
+            *(self._shown(order),),
+            id="pur_1",
+            ordered=event.created,
+            now=self.now,
+            observed=observed,
+        )
+        assert isinstance(made, Purchase)
+        self.purchase, self.agreed, self.present = made, made.confirmed, made.confirmed_at
+        self.began = True
+        self.tell(event)
+        return self.purchase
+
+    def merchant_orders(self, checkout_id: str | None = None, lag: float = 0.0) -> Result:
+        """The merchant's own `POST /orders`, without our Submit; what it is answered."""
+        id = checkout_id or self.purchase.current.checkout_id
+        attached = self.checkouts[id]["payment"]["sources"]
+        self.tried.append(Sent(self.now, id, attached[0]["id"] if attached else None, 0))
+        return self.place(id, lag)
+
+    def reported(
+        self, checkout_id: str, status: int, *codes: str, parameter: str | None = None, **more: Any
+    ) -> OrderRejected:
+        """What the merchant says of it."""
+        errors = [{"code": code, "parameter": parameter, "message": "Theirs."} for code in codes]
+        body = {"checkoutId": checkout_id, "upstreamId": "web-1", "status": status}
+        body |= {"error": {"type": "conflict", "errors": errors}} | more
+        return OrderRejected(report=RejectionReport.model_validate(body), created=self.now)
+
+    def report(self, fact: OrderRejected) -> bool:
+        """`order.rejected`, through admission."""
+        request = fact.report.as_request()
+        known = self.purchase if request.checkout_id in self.purchase.checkout_ids else None
+        match admit(request, known, self.purchase):
+            case Continue() | Join():
+                self.tell(fact)
+                return True
+        return False
 
     def tell(self, fact: Fact) -> Decision:
         """Decide one fact and save the decision, as one transaction does."""
@@ -863,6 +921,8 @@ class World:
             if fact.request.checkout_id not in self.purchase.checkout_ids:
                 self.asked = {}  # the storefront's own checkout has what it has
             self.began, self.present = True, max(self.present, told)
+        elif isinstance(fact, OrderRejected):
+            self._hear_report(fact.report)
         elif isinstance(fact, SourceChosen | CheckoutCorrected):
             self._agree(fact.request.confirmed_total)
             self.present = self.now
@@ -875,6 +935,22 @@ class World:
             found = fact.object.get("checkoutId")
             if isinstance(found, str) and fact.object.get("items"):
                 self.became.add(found)
+
+    def _hear_report(self, report: RejectionReport) -> None:
+        """A report counts unless it is about what we submit ourselves, or has an order."""
+        id, purchase = report.checkout_id, self.purchase
+        ours = purchase.state is State.SUBMITTING or purchase.permit is not None
+        if ours or any(order["checkoutId"] == id for order in self.orders.values()):
+            return
+        if id not in purchase.checkout_ids:
+            self.asked = {}
+        if report.status == 409 and id not in self.refused:
+            self.refused.add(id)
+            attached = self.checkouts[id]["payment"]["sources"]
+            codes = {problem.code for problem in report.error.errors}
+            self._strike(attached[0]["id"] if attached else None, codes)
+        if report.status in (404, 408) or report.status >= 500:
+            self.their_silence[id] = self.now
 
     def _agree(self, total: Money | None) -> None:
         self.agreed = total or self.agreed
@@ -923,7 +999,8 @@ class World:
             self.barred.add(source_id)
 
     def _check_one_order(self) -> None:
-        ours = self.purchase.checkout_ids
+        known = getattr(self, "purchase", None)  # the merchant may order before it tells us
+        ours = known.checkout_ids if known else ()
         alive = [
             o["id"]
             for o in self.orders.values()
@@ -934,6 +1011,8 @@ class World:
     def _check_command(self, command: Command) -> None:
         """What may be sent, at the moment at which it is sent."""
         self.story.append(f"{self.now:%d %H:%M:%S} >> {command.kind}")
+        changes = command.kind in MUTATIONS
+        self.claim(not (changes and self.purchase.observed), "changed what is only observed")
         touched = getattr(command, "checkout_id", None)
         if isinstance(command, UpdateCheckout | AttachSource | DetachSource):
             self.claim(touched not in self.refused, f"I3: {command.kind} of dead {touched}")
@@ -943,10 +1022,10 @@ class World:
         if isinstance(command, CancelOrder):
             self._check_cancel(command.order_id)
         if isinstance(command, OpenCheckout):
-            last = max((s.at for s in self.sent), default=START)
+            last = max((s.at for s in (*self.sent, *self.tried)), default=START)
             assert self.looked is not None, "I3: opened without a look-up"
             at, ids, found = self.looked
-            submitted = {s.checkout_id for s in self.sent}
+            submitted = {s.checkout_id for s in (*self.sent, *self.tried)}
             self.claim(submitted <= set(ids), "I3: looked up a part of the chain")
             self.claim(at >= last and not found, "I3: opened without proof that no order exists")
         if isinstance(command, DetachSource):
@@ -1002,7 +1081,9 @@ class World:
 
     def unsettled_now(self) -> bool:
         """Whether a submission may still become an order unseen."""
-        return any(self.now < at + self.policy.settle for at in self._open_ends().values())
+        theirs = (at for id, at in self.their_silence.items() if id not in self.became)
+        silent = (*self._open_ends().values(), *theirs)
+        return any(self.now < at + self.policy.settle for at in silent)
 
     def _open_ends(self) -> dict[str, datetime]:
         """Checkouts whose submission got no answer, and of which we heard no order since."""
@@ -1046,7 +1127,8 @@ class World:
         self._check_credits(self.checkouts[id])
         source_id = _main(checkout["payment"]["sources"])
         self.claim(source_id not in self.barred, f"I9: {source_id} was declined for good")
-        numbers = {s.number for s in self.sent} | {permit.number}
+        theirs = [s.number for s in purchase.submissions if s.by_merchant]
+        numbers = {s.number for s in self.sent} | {permit.number, *theirs}
         self.claim(len(numbers) <= self.policy.max_submissions, "I9: too many submissions")
         self.sent.append(Sent(self.now, id, source_id, permit.number))
 
