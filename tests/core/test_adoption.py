@@ -131,7 +131,7 @@ def test_a_remedy_of_what_was_handed_over_is_let_through() -> None:
 
 
 def test_no_mutation_of_an_observed_purchase_is_sent_even_if_it_was_planned() -> None:
-    purchase = observed_purchase().model_copy(update={"awaiting": "k"})
+    purchase = observed_purchase().model_copy(update={"awaiting": "k", "replacing": "o1"})
     opening = OpenCheckout(request={}, mark="pur_1/1")
     for command in (REMEDY.command, opening):
         assert command.kind in MUTATIONS
@@ -171,17 +171,53 @@ def test_the_storefronts_call_claims_and_the_order_is_read_again(submits: str) -
     assert (world.purchase.state, world.purchase.reason) == (State.LOST, Reason.CANCELLED)
 
 
-def test_an_unclaimed_failure_is_remedied_once_it_is_claimed() -> None:
+def test_a_failed_order_that_is_only_observed_waits_and_is_replaced_once_it_is_claimed() -> None:
     world = ordered("broken")
-    held = unclaimed(world.purchase, REMEDY)
-    world.purchase = held.purchase
-    for planned in held.commands:
-        world._plan(planned)
-    world.orders[world.purchase.orders[0].id]["state"] = "cancelled"
+    assert (world.purchase.state, world.purchase.reason) == (
+        *(State.HELD, Reason.PAYMENT_REQUIRED),
+    )
+    assert world.purchase.next_action is None
+    assert "observed.unclaimed" in world.rules
+    [order] = world.orders.values()
+    assert order["state"] == "pending_payment"
+    world.live(3600)
+    assert len(world.checkouts) == 1
     world.tell(claim("merchant"))
-    assert not world.purchase.observed
+    world.live(60)
+    assert order["state"] == "cancelled"
+    assert len(world.purchase.chain) == 2
+    assert (world.purchase.state, world.purchase.reason) == (
+        *(State.HELD, Reason.PAYMENT_REQUIRED),
+    )
+    assert world.purchase.next_action is not None
+    world.choose(world.pay("good"))
     world.run()
+    assert world.purchase.reason is Reason.READY
     assert not world.sent
+
+
+def test_a_failed_order_that_is_adopted_for_remedies_is_replaced_without_a_claim() -> None:
+    world = ordered("broken", observed=False)
+    world.live(60)
+    assert next(iter(world.orders.values()))["state"] == "cancelled"
+    assert len(world.purchase.chain) == 2
+    assert world.purchase.next_action is not None
+    assert world.purchase.submits == "merchant"
+
+
+def test_a_failed_order_that_succeeds_after_all_is_accepted_unclaimed() -> None:
+    world = ordered("broken")
+    world.move(world.purchase.orders[0].id, "accepted", "complete")
+    world.deliver()
+    world.run()
+    assert (world.purchase.state, world.purchase.observed) == (State.ACCEPTED, True)
+
+
+def test_an_unclaimed_failure_expires() -> None:
+    world = ordered("broken")
+    world.live(timedelta(days=8).total_seconds())
+    assert (world.purchase.state, world.purchase.reason) == (State.LOST, Reason.EXPIRED)
+    assert len(world.checkouts) == 1
 
 
 def test_a_new_checkout_of_the_storefront_claims_too() -> None:
