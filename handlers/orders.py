@@ -250,7 +250,8 @@ def _cancelled(purchase: Purchase, record: OrderRecord, how: str, policy: Policy
         lost = end(purchase, State.LOST, Reason.FRAUD, "order.failed")
         return Decision(lost, "order.final", SOURCE)
     at_once = how == "submission.created"  # row 10: ask for new payment
-    if purchase.replacing == record.id or at_once or payment_failed(record):
+    unpaid = purchase.replacing == record.id or at_once or payment_failed(record)
+    if unpaid and purchase.state is not State.LOST:  # what is lost is not tried again
         return stale.recover(purchase, record, policy)
     lost = end(purchase, State.LOST, Reason.CANCELLED, "order.cancelled")
     return Decision(lost, "order.cancelled", SOURCE)

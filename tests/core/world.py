@@ -345,6 +345,7 @@ class World:
             return False
         if decision == "no_order":
             self.unsettled.clear()
+            self.their_silence.clear()
         self.tell(fact)
         return True
 

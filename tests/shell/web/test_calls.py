@@ -304,8 +304,20 @@ async def test_the_merchants_event_is_stored_as_it_came(service: Service) -> Non
     assert await service.stored() == [("merchant", "m1", "purchase.submit_requested", "new")]
 
 
+def rejection(**changes: Any) -> dict[str, Any]:
+    return envelope({"checkoutId": "c1", "status": 409} | changes, type="order.rejected")
+
+
 WRONG_EVENTS: list[tuple[Any, str]] = [
-        (envelope({"checkoutId": "c1"}, type="order.rejected"), "type"),
+        (envelope({"checkoutId": "c1"}, type="order.accepted"), "type"),
+        (envelope({"checkoutId": "c1"}, type="order.rejected"), "data.object.status"),
+        (rejection(status=201), "data.object.status"),
+        (rejection(status="409"), "data.object.status"),
+        (rejection(checkoutId=""), "data.object.checkoutId"),
+        (rejection(error="declined"), "data.object.error"),
+        (rejection(submits="nobody"), "data.object.submits"),
+        (rejection(confirmedTotal={"amount": 1.0, "currency": "EUR"}),
+         "data.object.confirmedTotal"),
         (envelope({}), "data.object.checkoutId"),
         (envelope({"checkoutId": "c", "confirmedTotal": {"amount": "x", "currency": "EUR"}}),
          "data.object.confirmedTotal.amount"),
@@ -322,6 +334,51 @@ async def test_a_wrong_merchant_event_is_refused_by_field(service: Service) -> N
         assert answer.status_code == 400
         assert answer.json()["errors"][0]["field"] == field
     assert await service.stored() == []
+
+
+ODD_ERRORS: list[Any] = [
+    {"errors": [{"code": "declined", "message": "m"}]},
+    {"type": 7, "errors": [{"code": None, "parameter": 3, "description": "d"}, "odd"]},
+    {"type": "conflict", "errors": {"code": "declined"}},
+    {"errors": "none", "more": [[[]]]},
+    {},
+]
+
+
+async def test_whatever_an_error_body_looks_like_a_rejection_is_stored(service: Service) -> None:
+    for number, error in enumerate(ODD_ERRORS):
+        body = rejection(error=error) | {"id": f"odd-{number}"}
+        answer = await service.call("POST", "/v1/events", body)
+        assert answer.status_code == 202, answer.text
+    assert (await service.call("POST", "/v1/events", rejection())).status_code == 202
+    assert len(await service.stored()) == len(ODD_ERRORS) + 1
+
+
+async def test_replacing_what_nobody_knows_names_the_field(service: Service) -> None:
+    body = {"checkoutId": "c9", "replaces": "nothing"}
+    answer = await service.call("POST", "/v1/purchases", body)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "replaces"
+    assert await service.stored() == []
+
+
+async def test_what_is_replaced_may_be_named_by_any_of_its_ids(service: Service) -> None:
+    known = await service.purchase(upstreamId="web-1")
+    for number, name in enumerate((known["id"], "c1", "web-1")):
+        body = {"checkoutId": f"c1{number}", "replaces": name}
+        answer = await service.call("POST", "/v1/purchases", body, Prefer="wait=0")
+        assert (answer.status_code, answer.json()["id"]) == (202, known["id"])
+
+
+async def test_replacing_another_purchase_than_the_upstream_ids_names_both(
+    service: Service,
+) -> None:
+    one = await service.purchase("c1", upstreamId="web-1")
+    two = await service.purchase("c2", upstreamId="web-2")
+    body = {"checkoutId": "c3", "upstreamId": "web-1", "replaces": "c2"}
+    answer = await service.call("POST", "/v1/purchases", body)
+    assert answer.status_code == 409
+    assert [known["id"] for known in answer.json()["purchases"]] == [one["id"], two["id"]]
 
 
 async def test_an_operator_decides(service: Service) -> None:
