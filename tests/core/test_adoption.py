@@ -190,9 +190,6 @@ def test_a_failed_order_that_is_only_observed_waits_and_is_replaced_once_it_is_c
         *(State.HELD, Reason.PAYMENT_REQUIRED),
     )
     assert world.purchase.next_action is not None
-    world.choose(world.pay("good"))
-    world.run()
-    assert world.purchase.reason is Reason.READY
     assert not world.sent
 
 

@@ -2,12 +2,11 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from tests.shell.service.serving import OPS, eventually
-from tests.shell.service.stage import DECLINED_CARD, Checkout, Json, Stage, staged
+from tests.shell.service.stage import DECLINED_CARD, Checkout, Json, Stage
 from tests.shell.service.test_chain import dead_letter, found, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -201,7 +200,6 @@ async def test_an_order_that_nobody_handed_over_is_observed_until_it_is_claimed(
     stage: Stage,
 ) -> None:
     checkout = await stage.paid()
-    failing = await stage.paid(number=DECLINED_CARD)
     status, order = await place(stage, checkout.id)
     assert status == 201
     seen = await adopted(stage, checkout)
@@ -214,28 +212,3 @@ async def test_an_order_that_nobody_handed_over_is_observed_until_it_is_claimed(
     assert "request.claimed" in await stage.rules(seen)
     assert (await stage.purchase(seen["id"]))["state"] == "accepted"
     assert len(stage.submissions(checkout.upstream)) == 1
-    assert stage.orders(failing.upstream) == []
-
-
-@pytest.mark.parametrize("mode", ["remedy", "off"])
-async def test_adoption_follows_its_setting(tmp_path: Path, mode: str) -> None:
-    async with staged(tmp_path, ADOPT=mode) as stage:
-        checkout = await stage.paid(last="Review")
-        assert (await place(stage, checkout.id))[0] == 201
-        if mode == "remedy":
-            seen = await adopted(stage, checkout)
-            await stage.eventually(seen, lambda p: p["state"] in ("pending", "accepted"))
-            cancelled = await stage.call("POST", f"/v1/purchases/{seen['id']}/cancel")
-            assert cancelled.status_code in (202, 409)
-            assert "nobody handed" not in cancelled.text
-            return
-        other = await stage.buy(await stage.paid())
-        assert other["state"] == "accepted"
-
-        async def looked_at() -> bool:
-            waiting = await stage.metric("order_rescue_decisions_total")
-            return waiting > 0
-
-        await eventually(looked_at)
-        listed = await stage.call("GET", "/v1/purchases", token=OPS)
-        assert [known["id"] for known in listed.json()["data"]] == [other["id"]]
