@@ -203,8 +203,8 @@ def _rejected(
         return rejection.to_operator(purchase, result)
     if not awaited and (_has_moved_on(purchase, permit) or rejection.leaves_open(result)):
         return ignore(purchase, "submission.late_rejection", "I7", **_seen(result))
-    if not awaited and purchase.state is State.SUBMITTING:
-        # Another attempt is under way; its own answer decides when this verdict is weighed.
+    if not awaited and purchase.state in (State.SUBMITTING, State.REVIEW):
+        # Another attempt is under way, or a person is asked; then this verdict is weighed.
         noted = change(purchase, verdict=harder(purchase.verdict, result))
         return Decision(noted, "submission.late_verdict", "I6", evidence=_seen(result))
     if purchase.unsettled_since:
@@ -216,7 +216,8 @@ def _rejected(
 def _has_moved_on(purchase: Purchase, permit: Permit) -> bool:
     """Whether a late answer is about a checkout or a submission that matters no more."""
     current = permit.checkout_id == purchase.current.checkout_id
-    return not current or purchase.state not in (State.UNKNOWN, State.SUBMITTING)
+    asked = purchase.state is State.REVIEW and purchase.unsettled_since is not None
+    return not current or not (asked or purchase.state in (State.UNKNOWN, State.SUBMITTING))
 
 
 def _still_unknown(

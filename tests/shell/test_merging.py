@@ -1,5 +1,6 @@
 """Two purchases turn out to be one: keys move and both are told, in one transaction."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def moved(connection: Connection, purchase: Purchase, **fields: object) -> Purch
     return work.save(connection, purchase, taken.facts[0], decision, taken.lease, (), now)
 
 
-def linked(connection: Connection, one: dict[str, object], other: dict[str, object]) -> Told:
+def linked(connection: Connection, one: Mapping[str, object], other: Mapping[str, object]) -> Told:
     """The owner of `web-1` and a newcomer that learns that it is `web-1` too; what each is told.
 
     The facts are decided as well.

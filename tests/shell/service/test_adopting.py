@@ -9,12 +9,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import Connection, select
 
 from consumer.router import LEFT, LOOKED_UP, Router
 from consumer.settings import Adopt
 from consumer.signals import Signal
 from consumer.store import inbox, purchases
 from consumer.store.inbox import Delivery, Entry
+from consumer.store.tables import inbox as facts
 from deploy.sandbox.server import Options, running
 from schemas.facts import Origin
 from schemas.purchase import Purchase
@@ -50,8 +52,14 @@ class Routed:
 
     async def fact(self, id: str) -> Entry:
         """The event as it stands."""
-        found = await self.parts.store.read(lambda c: list(_all(c)))
-        return next(entry for entry in found if entry.id == id)
+
+        def job(connection: Connection) -> Entry:
+            seq = connection.scalar(select(facts.c.seq).where(facts.c.id == id))
+            found = inbox.entry(connection, seq or 0)
+            assert found is not None
+            return found
+
+        return await self.parts.store.read(job)
 
     async def becomes(self, id: str, status: str, reason: str | None = None) -> Entry:
         """The event once it has this status and reason."""
@@ -65,10 +73,6 @@ class Routed:
 
     async def purchases(self) -> list[Purchase]:
         return await self.parts.store.read(lambda c: purchases.listed(c, limit=10))
-
-
-def _all(connection):  # type: ignore[no-untyped-def]  # rows of the inbox, whatever their status
-    return inbox._entries(connection, inbox.inbox.c.seq > 0, 100)
 
 
 @asynccontextmanager
