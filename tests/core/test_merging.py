@@ -1,6 +1,6 @@
 """Two purchases turn out to be one (DESIGN, Router), and `replaces` (DESIGN, HTTP)."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -12,7 +12,7 @@ from schemas.facts import KeyTaken, KeyWanted, Merge
 from schemas.purchase import OrderRecord, Purchase, Reason, State
 from schemas.requests import PurchaseRequest
 from tests.core.test_chain import purchase
-from tests.core.world import START
+from tests.core.world import START, World
 
 OBSERVED = purchase(observed=True, orders=(OrderRecord(id="o1", checkout_id="c1", state="x"),))
 UNTOUCHED = purchase()
@@ -94,6 +94,29 @@ def test_what_is_lost_or_accepted_is_left_alone() -> None:
     assert told(LOST, "person").rule == "chain.ended"
     assert told(ACCEPTED, "yield").rule == "chain.ended"
     assert told(UNTOUCHED, "none").rule == "chain.ended"
+
+
+@pytest.mark.parametrize(
+    ("decision", "end"),
+    [("resume", State.ACCEPTED), ("adopt_order", State.ACCEPTED), ("stop", State.LOST)],
+)
+def test_a_person_has_a_way_out_of_two_that_were_submitted(
+    decision: Literal["resume", "adopt_order", "stop"], end: State
+) -> None:
+    world = World()
+    world.open()
+    world.begin()
+    world.run()
+    world.choose(world.pay("watched"))
+    world.run()
+    world.tell(KeyWanted(key="upstream/web-1", by="pur_2", merge="person"))
+    assert (world.purchase.state, world.purchase.reason) == (State.REVIEW, Reason.MERGE)
+    [order] = world.orders
+    world.move(order, "accepted")
+    world.mail.clear()
+    assert world.decided(decision, order if decision == "adopt_order" else None)
+    world.run()
+    assert world.purchase.state is end
 
 
 def replacing(**fields: Any) -> PurchaseRequest:

@@ -211,3 +211,23 @@ def test_an_order_of_another_purchase_is_for_a_person(state: State) -> None:
     assert where(world) == (State.REVIEW, Reason.MERGE)
     assert world.alerts[-1] == "merge"
     assert not view(world.purchase, shop=False).fulfil
+
+
+def test_a_late_409_that_comes_while_a_person_is_asked_ends_the_checkout_all_the_same() -> None:
+    world = World()
+    world.open()
+    world.begin()
+    world.run()
+    world.choose(world.pay("insufficient_funds"))
+    world.run("stalled", on="submit")
+    slot = next(s for s in world.slots.values() if s.status == "planned")
+    if slot.command.kind != "find_orders":
+        slot = world.until("find_orders")
+    world.finish(slot, rejected(401))
+    assert world.purchase.state is State.REVIEW
+    [late] = world.stragglers
+    world.tell(late)
+    assert world.purchase.state is State.REVIEW
+    assert world.decided("resume")
+    world.live(300)
+    assert len(world.purchase.chain) == 2

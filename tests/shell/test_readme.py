@@ -83,4 +83,5 @@ def test_the_readmes_shopper_is_declined_once_and_ends_with_an_order(tmp_path: P
     assert "payment_required" in ran.stdout
     assert "new_checkout" in ran.stdout
     assert "accepted\n" in ran.stdout
+    assert "ready\n" in ran.stdout  # the merchant's turn
     assert "PLATFORM §4.2" in ran.stdout  # `why` names the source of the remedy

@@ -39,6 +39,7 @@ def test_the_required_settings_are_enough_and_the_defaults_are_the_documented_on
         timedelta(days=7),
     )
     assert settings.max_fact_age == timedelta(days=3)
+    assert settings.adopt == "observe"
     assert settings.webhook_tolerance == 600
     assert settings.database_url == "sqlite:///order-rescue.db"
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
@@ -60,6 +61,16 @@ def test_the_rate_is_most_of_what_the_platform_allows_a_key_of_that_mode(
     assert settings.platform_rate == pytest.approx(rate)
     assert settings.live is live
     assert loaded(PLATFORM_KEY=key, PLATFORM_RATE="7.5").platform_rate == 7.5
+
+
+@pytest.mark.parametrize("value", ["off", "observe", "remedy", "Remedy"])
+def test_adopt_has_three_values(value: str) -> None:
+    assert loaded(ADOPT=value).adopt == value.lower()
+
+
+def test_another_value_of_adopt_stops_the_start() -> None:
+    [line] = complaints(ADOPT="always")
+    assert line.startswith("ORDER_RESCUE_ADOPT: must be 'off', 'observe' or 'remedy'")
 
 
 def test_every_missing_setting_has_a_line_of_its_own() -> None:
