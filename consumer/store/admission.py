@@ -36,7 +36,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The request names, in this field, something that nobody knows (400)."""
+    """The request names, in this field, something that nobody knows (409)."""
 
     field: str
 

@@ -58,10 +58,10 @@ def field_name(path: Iterable[str | int]) -> str:
     return "".join(char if char.isprintable() else "�" for char in name)
 
 
-def bad_field(path: str, problem: str) -> Problem:
-    """400 that names one field; the empty path is the body itself."""
+def bad_field(path: str, problem: str, status: int = 400) -> Problem:
+    """400, or 409, that names one field; the empty path is the body itself."""
     where = path or "body"
-    return Problem(400, f"{where}: {problem}", (FieldProblem(where, problem),))
+    return Problem(status, f"{where}: {problem}", (FieldProblem(where, problem),))
 
 
 def bad_fields(error: ValidationError, prefix: tuple[str, ...] = ()) -> Problem:

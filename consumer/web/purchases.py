@@ -59,7 +59,7 @@ async def create(deps: Deps, call: Call) -> Response:
         ),
     )
     if isinstance(verdict, Unknown):
-        raise bad_field(verdict.field, "names no purchase, nor a checkout or order of one")
+        raise bad_field(verdict.field, "names no purchase, nor a checkout or order of one", 409)
     if isinstance(verdict, Refused):
         raise _conflict(verdict, shop=call.shop)
     deps.router_signal.set()

@@ -104,7 +104,7 @@ WRONG_BODIES: list[tuple[Any, str | None]] = [
         ({"checkoutId": "a\0"}, "checkoutId"),
         ({"checkoutId": "x" * 256}, "checkoutId"),
         ({"checkout_id": "c"}, "checkoutId"),
-        ({"checkoutId": "c", "replaces": "pur_1"}, "replaces"),
+        ({"checkoutId": "c", "replaces": ""}, "replaces"),
         ({"checkoutId": "c", "submits": "nobody"}, "submits"),
         ({"checkoutId": "c", "createRequest": {"items": [{"name\0": 1}]}}, "createRequest.items.0"),
         ({"checkoutId": "c", "confirmedTotal": {"amount": "1", "currency": "EUR"}},
@@ -357,7 +357,7 @@ async def test_whatever_an_error_body_looks_like_a_rejection_is_stored(service: 
 async def test_replacing_what_nobody_knows_names_the_field(service: Service) -> None:
     body = {"checkoutId": "c9", "replaces": "nothing"}
     answer = await service.call("POST", "/v1/purchases", body)
-    assert answer.status_code == 400
+    assert answer.status_code == 409
     assert answer.json()["errors"][0]["field"] == "replaces"
     assert await service.stored() == []
 
