@@ -1,6 +1,7 @@
 """What may be changed at the platform: decided again just before it is sent (I1, I3), and never
 for a purchase that is only observed."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from handlers.credits import releasable
@@ -61,19 +62,25 @@ def observed(decision: Decision, moment: Moment, policy: Policy) -> Decision:
     storefront claims it by `POST /v1/purchases`, there is nothing that a shopper could do.
     """
     purchase = decision.purchase
-    cut = [p.command.kind for p in decision.commands if p.command.kind in MUTATIONS]
+    cut = [p for p in decision.commands if p.command.kind in MUTATIONS]
     if not purchase.observed or not cut:
         return decision
+    kept = tuple(p for p in decision.commands if p not in cut)
+    if all(p.key != purchase.awaiting for p in cut):  # nothing waits for it: it is left undone
+        return replace(decision, commands=kept)
     held, timers = hold(
         change(purchase, replacing=None, wanted_source=None, wanted_changes={}),
         *(Reason.PAYMENT_REQUIRED, moment, policy),
         message="payment.declined",
     )
-    kept = tuple(p for p in decision.commands if p.command.kind not in MUTATIONS)
     return Decision(
         *(change(held, awaiting=None, stale=False), "observed.unclaimed", "DESIGN, ADOPT"),
         (*kept, *timers),
-        evidence={**decision.evidence, "rule": decision.rule, "left": cut},
+        evidence={
+            **decision.evidence,
+            "rule": decision.rule,
+            "left": [p.command.kind for p in cut],
+        },
         alternatives=decision.alternatives,
         alert=decision.alert,
     )

@@ -92,7 +92,9 @@ def test_an_adopted_order_is_settled_by_reading_it(
 
 
 def unclaimed(purchase: Purchase, *planned: Planned) -> Decision:
-    decision = Decision(purchase, "some.rule", "I5", planned)
+    """What becomes of a decision that waits for the first of these."""
+    waiting = purchase.model_copy(update={"awaiting": planned[0].key})
+    decision = Decision(waiting, "some.rule", "I5", planned)
     return fence.observed(decision, Moment(START, START), Policy())
 
 
@@ -124,6 +126,13 @@ def test_a_remedy_of_what_is_only_observed_waits_to_be_claimed() -> None:
 def test_reading_and_refreshing_what_is_observed_is_let_through() -> None:
     purchase = observed_purchase()
     assert unclaimed(purchase, READING, REFRESH).commands == (READING, REFRESH)
+
+
+def test_what_nobody_waits_for_is_left_undone_and_the_purchase_stays_as_it_is() -> None:
+    lost = observed_purchase().model_copy(update={"state": State.LOST, "reason": Reason.EXPIRED})
+    decision = Decision(lost, "timer.deadline", "DESIGN, settings", (REMEDY, READING))
+    left = fence.observed(decision, Moment(START, START), Policy())
+    assert (left.purchase, left.commands) == (lost, (READING,))
 
 
 def test_a_remedy_of_what_was_handed_over_is_let_through() -> None:
