@@ -22,6 +22,7 @@ from handlers.decision import Decision, Moment, ignore
 from handlers.moves import change, end, read
 from handlers.paths import value_at
 from handlers.policy import Policy
+from handlers.waiting import SILENCE, End, following_look, waits
 from schemas.commands import (
     AttachSource,
     CancelOrder,
@@ -83,7 +84,7 @@ def _decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> D
         case PlatformEvent():
             return _on_event(purchase, fact)
         case TimerFired():
-            return _on_timer(purchase, fact, moment)
+            return _on_timer(purchase, fact, moment, policy)
         case CommandEnded():
             return _on_ended(purchase, fact, moment, policy)
         case KeyTaken():
@@ -127,9 +128,11 @@ def _on_checkout_updated(purchase: Purchase, checkout: dict[str, Any]) -> Decisi
     return calls.recheck(purchase, "event.checkout_updated", "PLATFORM §6.1")
 
 
-def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
+def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment, policy: Policy) -> Decision:
     if fact.name == "deadline":
         return _on_deadline(purchase, fact)
+    if fact.name == SILENCE:
+        return _on_silence(purchase, fact, moment, policy)
     if fact.key != purchase.awaiting:
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
     if purchase.state is State.UNKNOWN:
@@ -141,7 +144,7 @@ def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
 
 
 def _on_deadline(purchase: Purchase, fact: TimerFired) -> Decision:
-    """The shopper did not come back in time."""
+    """The patience has ended (`handlers.waiting`)."""
     due = purchase.deadline
     if fact.hold != purchase.hold or not due:
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
@@ -149,11 +152,25 @@ def _on_deadline(purchase: Purchase, fact: TimerFired) -> Decision:
         return provider.refresh(purchase, purchase.order.id, "timer.redirect", provider.OVERDUE)
     if purchase.state is not State.HELD:
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
-    if purchase.reason is Reason.IN_FLIGHT:  # not the shopper's fault, and money may move
-        waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
-        return Decision(waiting, "timer.in_flight", "PLATFORM §3.1", alert="in_flight_too_long")
-    lost = end(purchase, State.LOST, Reason.EXPIRED, "order.expired")
-    return Decision(lost, "timer.deadline", "DESIGN, settings", evidence={"due": due.isoformat()})
+    match waits(purchase).end:
+        case End.REVIEW:  # not the shopper's fault, and money may move
+            waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
+            return Decision(waiting, "timer.in_flight", "PLATFORM §3.1", alert="in_flight_too_long")
+        case End.LOOK_THEN_EXPIRE:  # a webhook may be lost: `reading.expire` if it shows nothing
+            return calls.recheck(purchase, "timer.last_look", "I6")
+        case _:
+            return reading.expire(purchase)
+
+
+def _on_silence(purchase: Purchase, fact: TimerFired, moment: Moment, policy: Policy) -> Decision:
+    """Nothing came for a while: read, unless that is under way, and look again later."""
+    if purchase.state is not State.HELD or fact.hold != purchase.hold:
+        return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
+    following = following_look(purchase, fact, moment.now, policy)
+    if purchase.awaiting:
+        return Decision(purchase, "timer.looking_already", "I6", following)
+    looking, commands = read(purchase)
+    return Decision(looking, "timer.silence", "I6", (*commands, *following))
 
 
 def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:

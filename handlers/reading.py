@@ -33,6 +33,7 @@ from handlers.moves import (
 from handlers.paths import contains, digest, present, value_at
 from handlers.policy import Policy
 from handlers.rejection import SESSION_FAULT, SOURCE_FAULT
+from handlers.waiting import overdue
 from schemas.base import JsonObject
 from schemas.commands import Planned, ReadCheckout
 from schemas.facts import CommandEnded
@@ -211,6 +212,8 @@ def _act(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> De
         return submission.submit(purchase, sight, passed, moment, policy)
     if held is None:
         ready, commands = hold(purchase, Reason.READY, moment, policy)
+        if overdue(ready, moment.now):
+            return expire(purchase)
         ready = change(ready, awaiting=None)
         return Decision(
             *(ready, "gate.ready", "PLATFORM §3.2", commands),
@@ -293,10 +296,20 @@ def _hold(
         message=message or held.message,
         next_action=held.next_action,
     )
+    if overdue(kept, moment.now) and not stale:
+        return expire(purchase)
     kept, more = _next_look(kept, held, moment, policy, stale=stale)
     return Decision(
         *(kept, held.rule, held.source, (*commands, *more)), evidence=seen, alternatives=passed
     )
+
+
+def expire(purchase: Purchase) -> Decision:
+    """The last look showed nothing new: the shopper did not come back in time."""
+    due = purchase.deadline
+    lost = end(purchase, State.LOST, Reason.EXPIRED, "order.expired")
+    seen = {"due": due.isoformat()} if due else {}
+    return Decision(lost, "timer.deadline", "DESIGN, settings", evidence=seen)
 
 
 def _next_look(
