@@ -12,7 +12,7 @@ from consumer.clock import Clock
 from consumer.errors import PlatformError, Rejected
 from consumer.platform import Platform, Priority, path
 from consumer.signals import Signal
-from consumer.store import admission, inbox, purchases
+from consumer.store import admission, inbox, links, purchases
 from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.facts import Undecidable, envelope, requested
 from consumer.store.inbox import REDRIVEN, Entry, Key, Status
@@ -172,12 +172,21 @@ def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Statu
         owner = found.purchase_id
     if owner:
         return _mark(connection, entry, "routed", "", owner)
+    if concerned := links.unresolved(connection, found.links):
+        return _fan_out(connection, entry, concerned)
     if not found.wait:
         return _mark(connection, entry, "ignored", "not_ours")
     only_order = all(kind == "order" for kind, _ in found.keys)
     reason = UNPLACED if only_order else LOOKED_UP
     inbox.park(connection, entry.seq, found.keys, reason)
     return "parked", reason
+
+
+def _fan_out(connection: Connection, entry: Entry, owners: list[str]) -> tuple[Status, str]:
+    """One fact for each purchase. All get copies, whose ids name the purchase: routed again,
+    the event finds them there and gives nobody a second one."""
+    inbox.copy(connection, entry, owners)
+    return _mark(connection, entry, "done", "fanned_out")
 
 
 def _park_under(connection: Connection, entry: Entry, keys: list[Key]) -> None:

@@ -7,6 +7,7 @@ from handlers import chain, provider, stale, submission, unknown
 from handlers.asks import for_another_source
 from handlers.credits import acknowledged
 from handlers.decision import Decision, Moment, ignore
+from handlers.links import noted
 from handlers.moves import change, check, end, read
 from handlers.orders import live_orders
 from handlers.paths import merged, value_at
@@ -112,7 +113,7 @@ def on_requested(purchase: Purchase, fact: PurchaseRequested, moment: Moment) ->
         return ignore(purchase, "request.nothing_to_do", "DESIGN, HTTP")
     confirmed = _confirmed(purchase, request.confirmed_total, _present_at(fact, moment))
     confirmed = change(
-        confirmed,
+        noted(confirmed, request.create_request),
         faults=_but_the_source(purchase),
         submits=request.submits,
         create_request=request.create_request or purchase.create_request,

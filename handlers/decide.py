@@ -103,6 +103,12 @@ def _on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
         return _on_checkout_updated(purchase, fact.object)
     if fact.type == "source.chargeable" and purchase.state is State.HELD:
         return calls.recheck(purchase, "event.source_chargeable", "PLATFORM §6.1")
+    if fact.type == "customer.updated" and purchase.state is State.HELD:
+        if fact.object.get("enabled") is False:
+            return calls.recheck(purchase, "event.customer_disabled", "PLATFORM §6.1")
+        return ignore(purchase, "event.nothing_new", "PLATFORM §6.1")
+    if fact.type == "customer.source.deleted" and purchase.state is State.HELD:
+        return calls.recheck(purchase, "event.source_deleted", "PLATFORM §6.1")
     return ignore(purchase, "event.no_rule", "PLATFORM §6.1", type=fact.type)
 
 

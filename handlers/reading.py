@@ -17,6 +17,7 @@ from handlers.changes import attach, update
 from handlers.completeness import known_repairs, located
 from handlers.decision import Decision, Moment, ignore
 from handlers.gate import WAITING, Hold, Sight, evidence, examine
+from handlers.links import noted
 from handlers.moves import (
     again,
     backoff,
@@ -150,8 +151,10 @@ def _noted(purchase: Purchase, sight: Sight) -> Purchase:
     unnamed = purchase.upstream_id == purchase.id
     purchase = with_current(purchase, session_id=sight.session.id)
     purchase = credits.noted(purchase, sight.checkout)
+    primary = sight.checkout.primary_source
     return change(
-        purchase,
+        noted(purchase, sight.raw),
+        attached_source=primary.id if primary else None,
         upstream_id=own if unnamed and own else purchase.upstream_id,
         total=sight.total,
         confirmed=purchase.confirmed or sight.total,

@@ -104,6 +104,18 @@ def _bury_if_conflicting(connection: Connection, delivery: Delivery, now: dateti
     connection.execute(_insert_new(connection, [row]))
 
 
+def copy(connection: Connection, entry: Entry, purchase_ids: Sequence[str]) -> int:
+    """Append an entry's fact for each of these purchases, once; returns how many are new."""
+    copies = [
+        Delivery(
+            *(entry.origin, f"{entry.id}@{purchase_id}", entry.type, "internal", entry.body),
+            purchase_id=purchase_id,
+        )
+        for purchase_id in purchase_ids
+    ]
+    return append(connection, copies, entry.at)
+
+
 def unrouted(connection: Connection, limit: int) -> list[Entry]:
     """The oldest facts that have no purchase yet."""
     return _entries(connection, inbox.c.status == "new", limit)
