@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -40,6 +40,7 @@ class Router:
     signal: Signal
     routed: Signal
     seen: Callable[[Status, str], None]
+    heard: Callable[[str, datetime], None] = lambda _transport, _at: None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Route until `stop`; beside it, place what can only be placed by a look."""
@@ -71,6 +72,8 @@ class Router:
 
     def _route(self, connection: Connection, entry: Entry) -> tuple[Status, str]:
         try:
+            if entry.origin is Origin.PLATFORM:
+                self.heard(entry.transport, entry.at)
             event = envelope(entry)
             if wrong_mode(event.live_mode, live=self.live):
                 return _mark(connection, entry, "ignored", "wrong_mode")

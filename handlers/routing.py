@@ -11,6 +11,8 @@ from schemas.base import JsonObject
 
 Key = tuple[str, str]
 LONGEST_ID = 255
+# Where events without an id of their own keep one (PLATFORM §6.1).
+INNER = ("previousAttributes", "subscription", "invoice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,13 @@ def route(type: str, resource: JsonObject) -> Route | Ignored:
 def asks_to_be_forgotten(type: str, resource: JsonObject) -> bool:
     """Whether a customer's event asks for what `POST /v1/forget` does (PLATFORM §2.8)."""
     return type == "customer.updated" and resource.get("requestToBeForgotten") is True
+
+
+def about(resource: JsonObject, data: JsonObject) -> str:
+    """The id of what an event is about: it tells two uses of one event id apart."""
+    holders = (resource, *(resource.get(name) or data.get(name) for name in INNER))
+    found = (holder.get("id") for holder in holders if isinstance(holder, dict))
+    return next((str(id) for id in found if isinstance(id, str | int)), "")
 
 
 def wrong_mode(live_mode: bool | None, *, live: bool) -> bool:

@@ -115,6 +115,18 @@ def decide(
     )
 
 
+@app.command()
+def backfill(
+    since: Annotated[str, typer.Option(help="Since when: 2h, 3d or 2024-05-02T09:00:00Z.")],
+    until: Annotated[str | None, typer.Option(help="Until when; now, if not given.")] = None,
+    json: Json = False,
+) -> None:
+    """Store the platform's events of the last days, as if their webhooks came again."""
+    from consumer.cli.backfilling import backfill as run  # the others need no HTTP client
+
+    run(since=since, until=until, as_json=json)
+
+
 @app.command("dead-letters")
 def dead_letters(
     starting_after: Annotated[str | None, typer.Option(help="Older than this one.")] = None,
