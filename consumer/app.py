@@ -76,7 +76,8 @@ class Service:
         sinks = (SINK,) if self.settings.outcome_webhook_url else ()
         router = Router(
             *(self.store, self.platform, self.clock, self.settings.live),
-            *(self.settings.max_fact_age, news, work, watch.routed, self.pulse.heard),
+            *(self.settings.max_fact_age, news, work, watch.routed),
+            heard=self.pulse.heard,
         )
         worker = Worker(
             *(self.store, self.platform, self.clock, policy(self.settings), changes),

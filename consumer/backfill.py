@@ -85,7 +85,7 @@ class Backfill:
         done = Summary(max(since, now - HISTORY), min(until or now, now))
         after: str | None = None
         while True:
-            page = await self._read(done, after)
+            page = await self._read(done, after, bounded=until is not None)
             job = partial(_store, page=page, done=done, now=self.clock.now())
             done = await self.store.write(job)
             self.told(done)
@@ -97,12 +97,14 @@ class Backfill:
         await self.store.write(lambda c: _advance(c, since, done.until))
         return done
 
-    async def _read(self, done: Summary, after: str | None) -> Page:
+    async def _read(self, done: Summary, after: str | None, *, bounded: bool) -> Page:
+        """One page. Without a bound the platform's clock may be ahead of ours."""
         params: dict[str, str | int] = {
             "createdTime[gte]": _written(done.since),
-            "createdTime[lte]": _written(done.until),
             "limit": PAGE,
         }
+        if bounded:
+            params["createdTime[lte]"] = _written(done.until)
         if after is not None:
             params["startingAfter"] = after
         for pause in (*AGAIN, None):
@@ -205,4 +207,4 @@ def _advance(connection: Connection, since: datetime, until: datetime) -> None:
 
 
 def _written(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -95,7 +95,7 @@ class CatchUp:
         since = await self.store.write(lambda c: _since(c, now))
         if since is None:
             return None
-        done = await self.backfill.run(max(since - OVERLAP, now - HISTORY), now)
+        done = await self.backfill.run(max(since - OVERLAP, now - HISTORY))
         self.stored()
         log.info("caught up", read=done.read, new=done.new, dead=done.dead, pages=done.pages)
         return done

@@ -27,8 +27,8 @@ def backfill(*, since: str, until: str | None, as_json: bool) -> None:
     settings = load()
     configure(settings.log_format, settings.log_level)
     clock = SystemClock()
-    start, end = moment(since, clock), moment(until, clock) if until else clock.now()
-    if start >= end:
+    start, end = moment(since, clock), moment(until, clock) if until else None
+    if start >= (end or clock.now()):
         raise Failure("--since must be before --until", USAGE)
     with database():
         pass  # its own complaints: no file, or another version's tables
@@ -76,7 +76,7 @@ def _iso(at: datetime) -> str:
 
 
 async def _run(
-    settings: Settings, since: datetime, until: datetime, clock: Clock, *, quiet: bool
+    settings: Settings, since: datetime, until: datetime | None, clock: Clock, *, quiet: bool
 ) -> Summary:
     store = Store(sqlite_engine(settings.database_url, busy_seconds=PATIENCE))
     platform = Platform(

@@ -277,7 +277,7 @@ class Metrics:
         )
         self._oldest = self._gauge(
             "oldest_unresolved_seconds",
-            "Age of the oldest purchase in this state, 0: none",
+            "Age of a state's oldest purchase, 0: none",
             "state",
         )
         self._silence = self._gauge(
