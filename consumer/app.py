@@ -17,6 +17,7 @@ from httpx_aiohttp import AiohttpTransport
 from consumer.backfill import Backfill
 from consumer.catch_up import CatchUp, Pulse
 from consumer.clock import Clock, SystemClock
+from consumer.forgetter import Forgetter
 from consumer.observe import Metrics, calls
 from consumer.platform import LocalLimiter, Platform
 from consumer.relay import SINK, Relay
@@ -90,6 +91,7 @@ class Service:
             "worker": worker.run(stop),
             "gauges": self._gauges(stop),
             "catch-up": self._catch_up(news, watch).run(stop),
+            "forgetter": Forgetter(self.store, self.clock, work.set, watch.forgot).run(stop),
         }
         if self.settings.outcome_webhook_url:
             relay = Relay(

@@ -12,12 +12,13 @@ from consumer.clock import Clock
 from consumer.errors import PlatformError, Rejected
 from consumer.platform import Platform, Priority, path
 from consumer.signals import Signal
-from consumer.store import admission, inbox, links, purchases
+from consumer.store import admission, forgetting, inbox, links, purchases
 from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.facts import Undecidable, envelope, requested
 from consumer.store.inbox import REDRIVEN, Entry, Key, Status
-from handlers.routing import Ignored, route, stale, wrong_mode
+from handlers.routing import Ignored, asks_to_be_forgotten, route, stale, wrong_mode
 from schemas.facts import Origin
+from schemas.requests import ForgetRequest
 from schemas.wire import Envelope
 
 BATCH = 100
@@ -165,6 +166,10 @@ def _mark(
 def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Status, str]:
     """Find the purchase by the keys that the event names; park what may get one later."""
     resource = event.data.object or event.data.previous_attributes
+    if asks_to_be_forgotten(event.type, resource):
+        wanted = ForgetRequest(customer_id=str(resource.get("id")))
+        forgetting.request(connection, wanted, f"event/{event.id}", "internal", entry.at)
+        return _mark(connection, entry, "done", "forget")
     found = route(event.type, resource)
     if isinstance(found, Ignored):
         return _mark(connection, entry, "ignored", found.reason)

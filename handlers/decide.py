@@ -6,6 +6,7 @@ from handlers import (
     calls,
     changes,
     crediting,
+    forgetting,
     order_events,
     paying,
     provider,
@@ -48,6 +49,7 @@ from schemas.facts import (
     Fact,
     KeyTaken,
     OperatorDecided,
+    PersonForgotten,
     PlatformEvent,
     PurchaseRequested,
     ShopperReturned,
@@ -60,7 +62,10 @@ from schemas.purchase import Purchase, Reason, State
 
 def decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> Decision:
     """The decision for one fact. Pure: equal arguments give equal decisions."""
-    return given_back(purchase, fact, _decide(purchase, fact, moment, policy))
+    decision = _decide(purchase, fact, moment, policy)
+    if decision.purchase.forgotten:
+        decision = forgetting.without_person(decision)
+    return given_back(purchase, fact, decision)
 
 
 def _decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> Decision:
@@ -89,6 +94,8 @@ def _decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> D
             return _on_ended(purchase, fact, moment, policy)
         case KeyTaken():
             return _on_key_taken(purchase, fact)
+        case PersonForgotten():
+            return forgetting.on_forgotten(purchase, fact)
         case _:
             assert_never(fact)
 

@@ -117,6 +117,12 @@ class KeyTaken(Strict):
     owner: str
 
 
+class PersonForgotten(Strict):
+    """The shopper asked to be forgotten."""
+
+    kind: Literal["person_forgotten"] = "person_forgotten"
+
+
 Fact = Annotated[
     PlatformEvent
     | PurchaseRequested
@@ -128,6 +134,7 @@ Fact = Annotated[
     | TimerFired
     | CommandEnded
     | OperatorDecided
-    | KeyTaken,
+    | KeyTaken
+    | PersonForgotten,
     Field(discriminator="kind"),
 ]
