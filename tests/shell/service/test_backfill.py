@@ -179,6 +179,12 @@ def emit(sandbox: Sandbox, number: int) -> None:
         sandbox.world.emit("order.accepted", True, {"id": f"o{each}", "checkoutId": f"c{each}"})
 
 
+def catching_up(shop: Parts) -> CatchUp:
+    clock = SystemClock()
+    work = Backfill(shop.store, shop.platform, clock)
+    return CatchUp(shop.store, work, clock, Pulse(), lambda: None)
+
+
 async def count(shop: Parts) -> dict[str, int]:
     """Facts by status."""
     with closing(sqlite3.connect(shop.database)) as raw:
@@ -216,10 +222,7 @@ async def test_a_crash_in_the_middle_repeats_pages_and_loses_none(
     with pytest.raises(Killed):
         await Backfill(shop.store, shop.platform, SystemClock(), die).run(start)
     assert await shop.store.read(lambda c: marks.at(c, marks.CAUGHT_UP)) == start
-    catch_up = CatchUp(
-        *(shop.store, Backfill(shop.store, shop.platform, SystemClock())),
-        *(SystemClock(), Pulse(), lambda: None),
-    )
+    catch_up = catching_up(shop)
     done = await catch_up.once()
     assert done is not None
     assert (done.new, done.duplicates) == (150, 100)
@@ -235,10 +238,7 @@ async def test_a_push_that_was_lost_is_found_although_later_ones_came(
     body = json.dumps(later.body).encode()
     pushed = inbox.Delivery(Origin.PLATFORM, later.id, later.type, "webhook", body, "o1")
     await shop.store.write(lambda c: inbox.append(c, [pushed], datetime.now(UTC)))
-    catch_up = CatchUp(
-        *(shop.store, Backfill(shop.store, shop.platform, SystemClock())),
-        *(SystemClock(), Pulse(), lambda: None),
-    )
+    catch_up = catching_up(shop)
     done = await catch_up.once()
     assert done is not None
     assert (done.new, done.duplicates) == (1, 1)
@@ -249,10 +249,7 @@ async def test_where_no_event_was_ever_seen_nothing_is_caught_up(
     shop: Parts, sandbox: Sandbox
 ) -> None:
     emit(sandbox, 3)
-    catch_up = CatchUp(
-        *(shop.store, Backfill(shop.store, shop.platform, SystemClock())),
-        *(SystemClock(), Pulse(), lambda: None),
-    )
+    catch_up = catching_up(shop)
     assert await catch_up.once() is None
     assert await count(shop) == {}
 
@@ -263,10 +260,7 @@ async def test_nobody_asks_for_more_than_thirty_days_and_the_mark_moves_on(
     emit(sandbox, 1)
     long_ago = datetime.now(UTC) - timedelta(days=90)
     await shop.store.write(lambda c: marks.advance(c, marks.CAUGHT_UP, long_ago))
-    catch_up = CatchUp(
-        *(shop.store, Backfill(shop.store, shop.platform, SystemClock())),
-        *(SystemClock(), Pulse(), lambda: None),
-    )
+    catch_up = catching_up(shop)
     done = await catch_up.once()
     assert done is not None
     assert datetime.now(UTC) - done.since < timedelta(days=30, minutes=1)
