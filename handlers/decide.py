@@ -161,18 +161,18 @@ def _on_deadline(purchase: Purchase, fact: TimerFired) -> Decision:
     due = purchase.deadline
     if fact.hold != purchase.hold or not due:
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
-    if purchase.reason is Reason.REDIRECT and purchase.order:
-        return provider.refresh(purchase, purchase.order.id, "timer.redirect", provider.OVERDUE)
-    if purchase.state is not State.HELD:
-        return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
     match waits(purchase).end:
+        case End.REFRESH if purchase.order:
+            return provider.refresh(purchase, purchase.order.id, "timer.redirect", provider.OVERDUE)
         case End.REVIEW:  # not the shopper's fault, and money may move
             waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
             return Decision(waiting, "timer.in_flight", "PLATFORM §3.1", alert="in_flight_too_long")
         case End.LOOK_THEN_EXPIRE:  # a webhook may be lost: `reading.expire` if it shows nothing
             return calls.recheck(purchase, "timer.last_look", "I6")
-        case _:
+        case End.EXPIRE:
             return reading.expire(purchase)
+        case _:
+            return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
 
 
 def _on_silence(purchase: Purchase, fact: TimerFired, moment: Moment, policy: Policy) -> Decision:

@@ -33,6 +33,7 @@ class End(StrEnum):
     NEVER = "never"  # there is none
     EXPIRE = "expire"  # what could be read was read: lost
     LOOK_THEN_EXPIRE = "look_then_expire"  # one more reading, its orders included, then lost
+    REFRESH = "refresh"  # ask for the order once more; still not paid: it is replaced (§5.6)
     REVIEW = "review"  # a person
 
 
@@ -56,6 +57,10 @@ def _hold(policy: Policy) -> timedelta | None:
 
 def _retry(policy: Policy) -> timedelta | None:
     return policy.retry_deadline
+
+
+def _redirect(policy: Policy) -> timedelta | None:
+    return policy.redirect_wait
 
 
 def _held(*expects: str) -> Wait:
@@ -88,7 +93,9 @@ WAITS: dict[tuple[State, Reason | None], Wait] = {
     ),
     (State.SUBMITTING, None): Wait(("submit",), Looking.COMMAND, _forever, End.NEVER),
     (State.UNKNOWN, None): Wait(("find_orders", "order.*"), Looking.LOOKUP, _forever, End.NEVER),
-    (P, Reason.REDIRECT): _pending("return", *ORDER_ENDS),
+    (P, Reason.REDIRECT): Wait(
+        ("return", "cancel", *ORDER_ENDS), Looking.ORDER, _redirect, End.REFRESH
+    ),
     (P, Reason.FUNDS): _pending(*ORDER_ENDS),
     (P, Reason.PROCESSING): _pending(*ORDER_ENDS),
     (P, Reason.FRAUD_REVIEW): _pending("order.review_closed", *ORDER_ENDS),
