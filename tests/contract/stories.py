@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import get_args
 
-from consumer.backfill import Backfill
+from consumer.backfill import PAGE, Backfill
 from consumer.cli.checking import platform_problems
 from consumer.clock import SystemClock
 from consumer.platform import LocalLimiter, Platform
@@ -56,7 +56,7 @@ async def everything(folder: Path) -> list[Exchange]:
         await asyncio.gather(*(story(stage) for story in STORIES))
         await every_command(stage, recorder.url)
         await check(recorder.url)
-        await catches_up(folder, recorder.url)
+        await catches_up(folder, stage, recorder.url)
         return recorder.platform()
 
 
@@ -253,8 +253,10 @@ def permit(checkout_id: str) -> Permit:
     )
 
 
-async def catches_up(folder: Path, url: str) -> None:
+async def catches_up(folder: Path, stage: Stage, url: str) -> None:
     """`order-rescue backfill` reads the list of events, between two times."""
+    for number in range(PAGE):  # more than one page
+        stage.sandbox.world.emit("tax_identifier.verified", True, {"id": f"tax-{number}"})
     engine = sqlite_engine(f"sqlite:///{folder}/backfill.db")
     migrate(engine)
     store, clock = Store(engine), SystemClock()
