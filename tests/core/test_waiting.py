@@ -149,3 +149,22 @@ def test_a_pending_order_is_read_now_and_then() -> None:
     world.mail.clear()  # lost
     world.live(HOUR + 1)
     assert standing(world)[0] is State.ACCEPTED
+
+
+def test_a_shopper_who_acts_during_the_last_look_is_asked_anew_with_a_deadline() -> None:
+    world = World(policy=Policy(held_looks=(), hold_deadline=timedelta(hours=2)))
+    world.open()
+    world.begin()
+    world.run()
+    source = world.pay("declined")
+    world.choose(source)
+    world.run()
+    assert standing(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+    world.until("read_checkout", 3 * HOUR)  # the last look, not yet answered
+    assert world.purchase.deadline == world.now
+    world.choose(source)  # declined before
+    world.run()
+    assert standing(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+    assert world.purchase.deadline == world.now + timedelta(hours=2)
+    world.live(3 * HOUR)
+    assert standing(world)[1] is Reason.EXPIRED
