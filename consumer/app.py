@@ -5,7 +5,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
@@ -14,7 +14,10 @@ import httpx
 import structlog
 from httpx_aiohttp import AiohttpTransport
 
+from consumer.backfill import Backfill
+from consumer.catch_up import CatchUp, Pulse
 from consumer.clock import Clock, SystemClock
+from consumer.forgetter import Forgetter
 from consumer.observe import Metrics, calls
 from consumer.platform import LocalLimiter, Platform
 from consumer.relay import SINK, Relay
@@ -23,6 +26,7 @@ from consumer.settings import Settings
 from consumer.signals import Changes, Signal
 from consumer.store import inbox, leases
 from consumer.store.engine import Store, StoreUnavailable, sqlite_engine
+from consumer.store.levels import levels
 from consumer.store.lock import database_file, exclusive
 from consumer.store.migrate import migrate
 from consumer.watch import Watch
@@ -63,6 +67,7 @@ class Service:
     clock: Clock
     metrics: Metrics
     tasks: dict[str, asyncio.Task[None]]
+    pulse: Pulse = field(default_factory=Pulse)
 
     def parts(self, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, None]]:
         """Every part as a coroutine that ends after `stop`."""
@@ -74,6 +79,7 @@ class Service:
             *(self.store, self.platform, self.clock, self.settings.live),
             *(self.settings.max_fact_age, news, work, watch.routed),
             adopt=self.settings.adopt,
+            heard=self.pulse.heard,
         )
         worker = Worker(
             *(self.store, self.platform, self.clock, policy(self.settings), changes),
@@ -85,6 +91,8 @@ class Service:
             "router": router.run(stop),
             "worker": worker.run(stop),
             "gauges": self._gauges(stop),
+            "catch-up": self._catch_up(news, watch).run(stop),
+            "forgetter": Forgetter(self.store, self.clock, work.set, watch.forgot).run(stop),
         }
         if self.settings.outcome_webhook_url:
             relay = Relay(
@@ -108,6 +116,12 @@ class Service:
             stopping=stop.is_set,
         )
 
+    def _catch_up(self, news: Signal, watch: Watch) -> CatchUp:
+        backfill = Backfill(self.store, self.platform, self.clock)
+        return CatchUp(
+            *(self.store, backfill, self.clock, self.pulse, news.set, watch.not_caught_up),
+        )
+
     def _ailing(self) -> list[str]:
         return [name for name, task in self.tasks.items() if task.done()]
 
@@ -123,10 +137,17 @@ class Service:
     async def _gauges(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                depth = await self.store.read(inbox.depth)
+                found = await self.store.read(levels)
                 self.metrics.levels(
-                    inbox=depth, writer=self.store.backlog(), limiter=self.limiter.waiting
+                    inbox=found.inbox,
+                    parked=found.parked,
+                    writer=self.store.backlog(),
+                    limiter=self.limiter.waiting,
+                    held=sum(n for (state, _), n in found.purchases.items() if state == "held"),
                 )
+                now = self.clock.now()
+                self.metrics.unresolved(found.purchases, found.oldest, now)
+                self.metrics.heard(self.pulse.last, found.caught_up, now)
             except StoreUnavailable:
                 log.warning("the database can't be read now")
             try:
@@ -189,8 +210,9 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
     try:
         # This process holds the file's lock, so whoever held these leases is dead.
         await store.write(lambda connection: leases.end_all(connection, clock.now()))
+        pulse = Pulse(await store.read(inbox.last_heard))
         async with platform, client:
-            yield Service(settings, store, platform, limiter, client, clock, metrics, {})
+            yield Service(settings, store, platform, limiter, client, clock, metrics, {}, pulse)
     finally:
         store.close()
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,14 +13,15 @@ from consumer.errors import PlatformError, Rejected
 from consumer.platform import ImpossiblePath, Platform, Priority, path
 from consumer.settings import Adopt
 from consumer.signals import Signal
-from consumer.store import admission, inbox, purchases
+from consumer.store import admission, forgetting, inbox, links, purchases
 from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.facts import REJECTED, Undecidable, envelope, reported, requested
 from consumer.store.inbox import REDRIVEN, Entry, Key, Status
 from handlers import adoption
-from handlers.routing import Ignored, route, stale, wrong_mode
+from handlers.routing import Ignored, asks_to_be_forgotten, route, stale, wrong_mode
 from schemas.base import JsonObject
 from schemas.facts import Origin
+from schemas.requests import ForgetRequest
 from schemas.wire import Envelope
 
 BATCH = 100
@@ -45,6 +46,7 @@ class Router:
     routed: Signal
     seen: Callable[[Status, str], None]
     adopt: Adopt = "observe"
+    heard: Callable[[str, datetime], None] = lambda _transport, _at: None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Route until `stop`; beside it, place what can only be placed by a look."""
@@ -76,6 +78,8 @@ class Router:
 
     def _route(self, connection: Connection, entry: Entry) -> tuple[Status, str]:
         try:
+            if entry.origin is Origin.PLATFORM:
+                self.heard(entry.transport, entry.at)
             event = envelope(entry)
             if wrong_mode(event.live_mode, live=self.live):
                 return _mark(connection, entry, "ignored", "wrong_mode")
@@ -199,6 +203,10 @@ def _mark(
 def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Status, str]:
     """Find the purchase by the keys that the event names; park what may get one later."""
     resource = event.data.object or event.data.previous_attributes
+    if asks_to_be_forgotten(event.type, resource):
+        wanted = ForgetRequest(customer_id=str(resource.get("id")))
+        forgetting.request(connection, wanted, f"event/{event.id}", "internal", entry.at)
+        return _mark(connection, entry, "done", "forget")
     found = route(event.type, resource)
     if isinstance(found, Ignored):
         return _mark(connection, entry, "ignored", found.reason)
@@ -209,9 +217,18 @@ def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Statu
         owner = found.purchase_id
     if owner:
         return _mark(connection, entry, "routed", "", owner)
+    if concerned := links.unresolved(connection, found.links):
+        return _fan_out(connection, entry, concerned)
     if not found.wait:
         return _mark(connection, entry, "ignored", "not_ours")
     only_order = all(kind == "order" for kind, _ in found.keys)
     reason = UNPLACED if only_order else LOOKED_UP
     inbox.park(connection, entry.seq, found.keys, reason)
     return "parked", reason
+
+
+def _fan_out(connection: Connection, entry: Entry, owners: list[str]) -> tuple[Status, str]:
+    """One fact for each purchase. All get copies, whose ids name the purchase: routed again,
+    the event finds them there and gives nobody a second one."""
+    inbox.copy(connection, entry, owners)
+    return _mark(connection, entry, "done", "fanned_out")

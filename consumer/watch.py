@@ -75,6 +75,14 @@ class Watch:
             self._metrics.dead_letter("platform")
             self._log.error("dead letter", reason=reason)
 
+    def not_caught_up(self) -> None:
+        """The platform's list of events could not be read; it is tried again."""
+        self._metrics.alert("not_caught_up")
+
+    def forgot(self, purchases: int, facts: int) -> None:
+        """A person was forgotten; who is not said."""
+        self._log.info("forgotten", purchases=purchases, facts=facts)
+
     def delivered(self, result: str) -> None:
         """An attempt to deliver an outcome ended."""
         self._metrics.outcome("webhook", result)

@@ -3,6 +3,7 @@
 from handlers.decision import Moment
 from handlers.moves import change, hold
 from handlers.policy import Policy
+from handlers.waiting import overdue
 from schemas.base import JsonObject
 from schemas.commands import Planned
 from schemas.purchase import Fault, Purchase, Reason
@@ -25,7 +26,7 @@ def for_corrections(
     """Hold until these fields are corrected; they stand until a reading shows other values."""
     known = {fault.path: fault for fault in (*purchase.faults, *found)}
     held, commands = hold(
-        *(purchase, Reason.CORRECTION_REQUIRED, moment, policy),
+        *(_renewed(purchase, moment), Reason.CORRECTION_REQUIRED, moment, policy),
         message="checkout.correct",
         next_action=correct_checkout(found),
     )
@@ -42,8 +43,16 @@ def for_another_source(
     """Hold until the shopper chooses another source for the current checkout."""
     link = purchase.current
     held, commands = hold(
-        *(purchase, Reason.PAYMENT_REQUIRED, moment, policy),
+        *(_renewed(purchase, moment), Reason.PAYMENT_REQUIRED, moment, policy),
         message=message,
         next_action=collect_payment(link.checkout_id, link.session_id),
     )
     return change(held, awaiting=None, wanted_source=None, save_source=False), commands
+
+
+def _renewed(purchase: Purchase, moment: Moment) -> Purchase:
+    """Asked anew after the deadline, while its last look was under way: a hold of its own, since
+    that look is no longer awaited."""
+    if not overdue(purchase, moment.now):
+        return purchase
+    return change(purchase, hold=purchase.hold + 1, deadline=None)

@@ -7,6 +7,7 @@ from handlers import chain, provider, stale, submission, unknown
 from handlers.asks import for_another_source
 from handlers.credits import acknowledged
 from handlers.decision import Decision, Moment, ignore
+from handlers.links import noted
 from handlers.moves import change, check, end, read
 from handlers.orders import live_orders
 from handlers.paths import merged, value_at
@@ -117,7 +118,7 @@ def on_requested(purchase: Purchase, fact: PurchaseRequested, moment: Moment) ->
     confirmed = _confirmed(purchase, request.confirmed_total, _present_at(fact, moment))
     back = request.submits == "merchant" and purchase.state is State.HELD
     confirmed = change(
-        confirmed,
+        noted(confirmed, request.create_request),
         faults=_but_the_source(purchase),
         submits=request.submits,
         permit=None if back else purchase.permit,  # an open one: its answer may still come
@@ -322,10 +323,7 @@ def _resumed(purchase: Purchase, rule: str, moment: Moment, seen: dict[str, str]
 
 def recheck(purchase: Purchase, rule: str, source: str) -> Decision:
     """Something changed at the platform: look again, or after the look that is under way."""
-    polling = purchase.reason in (
-        Reason.IN_FLIGHT,
-        Reason.READY,
-    )  # what is awaited then is mostly a timer
+    polling = purchase.reason is Reason.IN_FLIGHT  # what is awaited then is mostly a timer
     if purchase.awaiting and not polling:
         return Decision(change(purchase, stale=True), rule, source)
     reading, commands = read(purchase)

@@ -7,6 +7,7 @@ from handlers import (
     changes,
     crediting,
     fence,
+    forgetting,
     merchant,
     merging,
     order_events,
@@ -25,6 +26,7 @@ from handlers.decision import Decision, Moment, ignore
 from handlers.moves import change, end, read
 from handlers.paths import value_at
 from handlers.policy import Policy
+from handlers.waiting import SILENCE, End, following_look, waits
 from schemas.commands import (
     AttachSource,
     CancelOrder,
@@ -52,6 +54,7 @@ from schemas.facts import (
     KeyWanted,
     OperatorDecided,
     OrderRejected,
+    PersonForgotten,
     PlatformEvent,
     PurchaseRequested,
     ShopperReturned,
@@ -64,8 +67,10 @@ from schemas.purchase import Purchase, Reason, State
 
 def decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> Decision:
     """The decision for one fact. Pure: equal arguments give equal decisions."""
-    given = given_back(purchase, fact, _decide(purchase, fact, moment, policy))
-    return fence.observed(given, moment, policy)
+    decision = _decide(purchase, fact, moment, policy)
+    if decision.purchase.forgotten:
+        decision = forgetting.without_person(decision)
+    return fence.observed(purchase, given_back(purchase, fact, decision), moment, policy)
 
 
 def _decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> Decision:
@@ -91,11 +96,13 @@ def _decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> D
         case PlatformEvent():
             return _on_event(purchase, fact)
         case TimerFired():
-            return _on_timer(purchase, fact, moment)
+            return _on_timer(purchase, fact, moment, policy)
         case CommandEnded():
             return _on_ended(purchase, fact, moment, policy)
         case KeyTaken() | KeyWanted():
             return merging.on_linked(purchase, fact)
+        case PersonForgotten():
+            return forgetting.on_forgotten(purchase, fact)
         case _:
             assert_never(fact)
 
@@ -110,6 +117,12 @@ def _on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
         return _on_checkout_updated(purchase, fact.object)
     if fact.type == "source.chargeable" and purchase.state is State.HELD:
         return calls.recheck(purchase, "event.source_chargeable", "PLATFORM §6.1")
+    if fact.type == "customer.updated" and purchase.state is State.HELD:
+        if fact.object.get("enabled") is False:
+            return calls.recheck(purchase, "event.customer_disabled", "PLATFORM §6.1")
+        return ignore(purchase, "event.nothing_new", "PLATFORM §6.1")
+    if fact.type == "customer.source.deleted" and purchase.state is State.HELD:
+        return calls.recheck(purchase, "event.source_deleted", "PLATFORM §6.1")
     return ignore(purchase, "event.no_rule", "PLATFORM §6.1", type=fact.type)
 
 
@@ -135,35 +148,49 @@ def _on_checkout_updated(purchase: Purchase, checkout: dict[str, Any]) -> Decisi
     return calls.recheck(purchase, "event.checkout_updated", "PLATFORM §6.1")
 
 
-def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment) -> Decision:
+def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment, policy: Policy) -> Decision:
     if fact.name == "deadline":
         return _on_deadline(purchase, fact)
+    if fact.name == SILENCE:
+        return _on_silence(purchase, fact, moment, policy)
     if fact.key != purchase.awaiting:
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
     if purchase.state is State.UNKNOWN:
         return unknown.look(purchase, "timer.look", moment)
     if purchase.state is State.PENDING and purchase.order:
         return order_events.look_again(purchase, purchase.order.id)
-    if purchase.reason is Reason.READY:
-        return merchant.look(purchase)
     reading, commands = read(purchase)
     return Decision(reading, f"timer.{fact.name}", "DESIGN, timers", commands)
 
 
 def _on_deadline(purchase: Purchase, fact: TimerFired) -> Decision:
-    """The shopper did not come back in time."""
+    """The patience has ended (`handlers.waiting`)."""
     due = purchase.deadline
     if fact.hold != purchase.hold or not due:
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
-    if purchase.reason is Reason.REDIRECT and purchase.order:
-        return provider.refresh(purchase, purchase.order.id, "timer.redirect", provider.OVERDUE)
-    if purchase.state is not State.HELD:
+    match waits(purchase).end:
+        case End.REFRESH if purchase.order:
+            return provider.refresh(purchase, purchase.order.id, "timer.redirect", provider.OVERDUE)
+        case End.REVIEW:  # not the shopper's fault, and money may move
+            waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
+            return Decision(waiting, "timer.in_flight", "PLATFORM §3.1", alert="in_flight_too_long")
+        case End.LOOK_THEN_EXPIRE:  # a webhook may be lost: `reading.expire` if it shows nothing
+            return calls.recheck(purchase, "timer.last_look", "I6")
+        case End.EXPIRE:
+            return submission.expired(purchase)
+        case _:
+            return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
+
+
+def _on_silence(purchase: Purchase, fact: TimerFired, moment: Moment, policy: Policy) -> Decision:
+    """Nothing came for a while: read, unless that is under way, and look again later."""
+    if purchase.state is not State.HELD or fact.hold != purchase.hold:
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
-    if purchase.reason is Reason.IN_FLIGHT:  # not the shopper's fault, and money may move
-        waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
-        return Decision(waiting, "timer.in_flight", "PLATFORM §3.1", alert="in_flight_too_long")
-    lost = end(purchase, State.LOST, Reason.EXPIRED, "order.expired")
-    return Decision(lost, "timer.deadline", "DESIGN, settings", evidence={"due": due.isoformat()})
+    following = following_look(purchase, fact, moment.now, policy)
+    if purchase.awaiting:
+        return Decision(purchase, "timer.looking_already", "I6", following)
+    looking, commands = read(purchase)
+    return Decision(looking, "timer.silence", "I6", (*commands, *following))
 
 
 def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
@@ -176,8 +203,6 @@ def _on_ended(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
             return changes.on_changed(purchase, fact, moment, policy)
         case Submit():
             return submission.on_ended(purchase, fact, moment, policy)
-        case FindOrders() if fact.key == purchase.awaiting and purchase.reason is Reason.READY:
-            return merchant.on_looked(purchase, fact, moment, policy)
         case FindOrders() if fact.key == purchase.awaiting:
             return unknown.on_looked(purchase, fact, moment, policy)
         case OpenCheckout():

@@ -4,12 +4,14 @@ for a purchase that is only observed."""
 from dataclasses import replace
 from datetime import datetime
 
+from handlers import submission
 from handlers.credits import releasable
 from handlers.decision import Decision, Moment
 from handlers.moves import change, hold
 from handlers.policy import Policy
+from handlers.waiting import overdue
 from schemas.commands import MUTATIONS, CancelOrder, Command, DetachSource, Submit
-from schemas.purchase import Purchase, Reason
+from schemas.purchase import Purchase, Reason, State
 
 # An orphan that is being deleted needs nobody to wait for it.
 AWAITED = frozenset(
@@ -18,6 +20,9 @@ AWAITED = frozenset(
         "create_credit",
     }
 )
+# Looking at an order's money is the first step of replacing it.
+REMEDIES = MUTATIONS | {"inspect_order"}
+UNCLAIMED = (State.HELD, Reason.PAYMENT_REQUIRED)
 
 
 def void(
@@ -54,25 +59,32 @@ def void(
     return news or passed or purchase.version != permit.version
 
 
-def observed(decision: Decision, moment: Moment, policy: Policy) -> Decision:
+def observed(before: Purchase, decision: Decision, moment: Moment, policy: Policy) -> Decision:
     """The decision without what it would change at the platform, if nobody handed the purchase
     over (DESIGN, ADOPT).
 
     What needs a remedy then waits as `payment_required` without a next action: until the
-    storefront claims it by `POST /v1/purchases`, there is nothing that a shopper could do.
+    storefront claims it by `POST /v1/purchases`, there is nothing that a shopper could do. What
+    waits so already goes on waiting, however often it is looked at.
     """
     purchase = decision.purchase
-    cut = [p for p in decision.commands if p.command.kind in MUTATIONS]
+    cut = [p for p in decision.commands if p.command.kind in REMEDIES]
     if not purchase.observed or not cut:
         return decision
     kept = tuple(p for p in decision.commands if p not in cut)
     if all(p.key != purchase.awaiting for p in cut):  # nothing waits for it: it is left undone
         return replace(decision, commands=kept)
+    if (before.state, before.reason) == UNCLAIMED:
+        state, reason = UNCLAIMED
+        waiting = {"state": state, "reason": reason, "hold": before.hold}
+        purchase = change(purchase, **waiting, deadline=before.deadline)
     held, timers = hold(
         change(purchase, replacing=None, wanted_source=None, wanted_changes={}),
         *(Reason.PAYMENT_REQUIRED, moment, policy),
         message="payment.declined",
     )
+    if overdue(held, moment.now):
+        return submission.expired(held)
     return Decision(
         *(change(held, awaiting=None, stale=False), "observed.unclaimed", "DESIGN, ADOPT"),
         (*kept, *timers),

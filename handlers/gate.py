@@ -286,8 +286,8 @@ def total_confirmed(purchase: Purchase, sight: Sight, _m: Moment, _policy: Polic
 
 
 def shopper_present(purchase: Purchase, sight: Sight, moment: Moment, p: Policy) -> Hold | None:
-    """The last confirming call is recent enough (I12)."""
-    if moment.now <= purchase.confirmed_at + p.consent_window:
+    """The last confirming call is recent enough (I12); a merchant who submits sees to that."""
+    if purchase.submits == "merchant" or moment.now <= purchase.confirmed_at + p.consent_window:
         return None
     return confirm(purchase, sight, "gate.consent_expired", "I12")
 

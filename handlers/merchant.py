@@ -6,17 +6,17 @@ submitted: where our own purchase would submit, the merchant's is `held: ready`.
 
 from dataclasses import dataclass
 
-from handlers import chain, orders, rejection, submission, unknown
+from handlers import chain, rejection, submission, unknown
 from handlers.decision import Decision, Moment, ignore
 from handlers.gate import Sight, evidence
-from handlers.moves import again, backoff, change, check, hold, later, step, wake, with_condition
+from handlers.moves import change, check, hold, with_condition
 from handlers.policy import Policy
+from handlers.waiting import overdue
 from schemas.base import JsonObject
-from schemas.commands import FindOrders
-from schemas.facts import CommandEnded, OrderRejected
+from schemas.facts import OrderRejected
 from schemas.purchase import Condition, Purchase, Reason, State, Submission
 from schemas.requests import RejectionReport
-from schemas.results import Reading, Rejected, Succeeded, Unavailable
+from schemas.results import Reading, Rejected
 
 BUSY = 429
 NO_ANSWER = frozenset({404, 408})  # and every 5xx: an order may exist all the same (I6)
@@ -182,35 +182,12 @@ def on_reading(
 def ready(
     purchase: Purchase, sight: Sight, passed: tuple[str, ...], moment: Moment, policy: Policy
 ) -> Decision:
-    """The gate has passed: the merchant's turn. Its order is looked for now and then."""
+    """The gate has passed: the merchant's turn. Silence leads to a look, which finds its order."""
     held, timers = hold(purchase, Reason.READY, moment, policy)
-    held, waking = wake(held, "order", moment.now + policy.pending_look)
+    if overdue(held, moment.now):
+        return submission.expired(held)
     return Decision(
-        *(held, "gate.ready", "PLATFORM §3.2", (*timers, *waking)),
+        *(change(held, awaiting=None), "gate.ready", "PLATFORM §3.2", timers),
         evidence=evidence(sight),
         alternatives=passed,
     )
-
-
-def look(purchase: Purchase) -> Decision:
-    """The merchant may have ordered, and the event may be lost: look for its order."""
-    command = FindOrders(checkout_ids=purchase.checkout_ids, upstream_id=purchase.upstream_id)
-    looking, commands = step(purchase, command)
-    return Decision(looking, "merchant.look", "PLATFORM §6.2", commands)
-
-
-def on_looked(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
-    """Such a look has an answer. Nothing found means that it still is the merchant's turn."""
-    match fact.result:
-        case Succeeded(body=body):
-            found = orders.parsed(body.get("orders"))
-            if decision := orders.adopt(purchase, found, moment, policy):
-                return decision
-            waiting, commands = wake(purchase, "order", moment.now + policy.pending_look)
-            return Decision(waiting, "merchant.no_order_yet", "PLATFORM §6.2", commands)
-        case Rejected() as refused if rejection.leaves_open(refused):
-            return rejection.to_operator(purchase, refused)
-        case _:
-            seconds = fact.result.retry_after if isinstance(fact.result, Unavailable) else None
-            due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
-            return Decision(purchase, "merchant.look_later", "PLATFORM §1.5", again(fact, due))

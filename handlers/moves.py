@@ -6,10 +6,11 @@ from typing import Any
 
 from handlers.decision import Moment
 from handlers.policy import Policy
+from handlers.waiting import first_look, life
 from schemas.base import JsonObject
 from schemas.commands import Command, Planned, ReadCheckout, Wake
 from schemas.facts import CommandEnded
-from schemas.purchase import SHOPPER_HELD, Condition, Link, Purchase, Reason, State
+from schemas.purchase import Condition, Link, Purchase, Reason, State
 
 
 def change(purchase: Purchase, **fields: Any) -> Purchase:
@@ -47,14 +48,15 @@ def hold(
     message: str | None = None,
     next_action: JsonObject | None = None,
 ) -> tuple[Purchase, tuple[Planned, ...]]:
-    """Hold the purchase; where a deadline applies, with the timer that ends it."""
+    """Hold the purchase, with the timers that look at it and that end it (`handlers.waiting`)."""
     held = enter(purchase, State.HELD, reason, message=message, next_action=next_action)
-    life = _life(reason, policy)
-    if life is None or held.deadline:
+    patience = life(held, policy)
+    if patience is None or held.deadline:
         return held, ()
-    held = change(held, deadline=moment.now + life)
+    held = change(held, deadline=moment.now + patience)
     wake = Wake(name="deadline", hold=held.hold)
-    return held, (Planned(key=f"{held.id}/{held.hold}/deadline", command=wake, due=held.deadline),)
+    ending = Planned(key=f"{held.id}/{held.hold}/deadline", command=wake, due=held.deadline)
+    return held, (ending, *first_look(held, moment.now, policy))
 
 
 def struggle(
@@ -67,12 +69,6 @@ def struggle(
     if purchase.reason not in (Reason.CHECKING, Reason.RETRY_SCHEDULED):
         return purchase, ()
     return hold(purchase, Reason.RETRY_SCHEDULED, moment, policy, message="order.checking")
-
-
-def _life(reason: Reason, policy: Policy) -> timedelta | None:
-    if reason in SHOPPER_HELD:
-        return policy.hold_deadline
-    return policy.retry_deadline if reason is Reason.RETRY_SCHEDULED else None
 
 
 def end(purchase: Purchase, state: State, reason: Reason | None, message: str | None) -> Purchase:

@@ -27,4 +27,8 @@ class Policy:
     reopenings: int = 1  # returns in vain after which the provider's page is offered once more
     money_look: timedelta = timedelta(minutes=1)  # between looks at money on its way
     pending_look: timedelta = timedelta(hours=1)  # a webhook may have been lost
+    # Between looks at a purchase that waits for the shopper; the last one repeats.
+    held_looks: tuple[timedelta, ...] = (
+        *(timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6), timedelta(days=1)),
+    )
     retry_after: tuple[float, ...] = (1, 2, 5, 10, 30, 60, 120)

@@ -8,6 +8,7 @@ from handlers.matrix import Meaning
 from handlers.moves import change, end, step, wake
 from handlers.policy import Policy
 from handlers.redirects import allowed
+from handlers.waiting import life, order_look
 from schemas.base import JsonObject
 from schemas.commands import Planned, RefreshOrder, Wake
 from schemas.platform import Order
@@ -77,9 +78,10 @@ def _redirect(
 def _with_deadline(decision: Decision, moment: Moment, policy: Policy) -> Decision:
     """No time-out is documented for an abandoned redirect: it is ours to set (PLATFORM §5.6)."""
     purchase = decision.purchase
-    if purchase.deadline:
+    patience = life(purchase, policy)
+    if purchase.deadline or patience is None:
         return decision
-    due = moment.now + policy.redirect_wait
+    due = moment.now + patience
     timer = Planned(
         key=f"{purchase.id}/{purchase.hold}/deadline",
         command=Wake(name="deadline", hold=purchase.hold),
@@ -113,7 +115,10 @@ def _pending(purchase: Purchase, reason: Reason, next_action: JsonObject | None 
 
 def looked_at(purchase: Purchase, rule: str, moment: Moment, policy: Policy) -> Decision:
     """A pending order is looked at now and then: the event that ends the wait may be lost."""
-    looking, commands = wake(purchase, "order", moment.now + policy.pending_look)
+    due = order_look(purchase, moment.now, policy)
+    if due is None:
+        return Decision(purchase, rule, "PLATFORM §4.1")
+    looking, commands = wake(purchase, "order", due)
     return Decision(looking, rule, "PLATFORM §4.1", commands)
 
 

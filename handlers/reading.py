@@ -18,6 +18,7 @@ from handlers.changes import attach, update
 from handlers.completeness import known_repairs, located
 from handlers.decision import Decision, Moment, ignore
 from handlers.gate import WAITING, Hold, Sight, evidence, examine
+from handlers.links import noted
 from handlers.moves import (
     again,
     backoff,
@@ -34,6 +35,7 @@ from handlers.moves import (
 from handlers.paths import contains, digest, present, value_at
 from handlers.policy import Policy
 from handlers.rejection import SESSION_FAULT, SOURCE_FAULT
+from handlers.waiting import overdue
 from schemas.base import JsonObject
 from schemas.commands import Planned, ReadCheckout
 from schemas.facts import CommandEnded
@@ -152,8 +154,10 @@ def _noted(purchase: Purchase, sight: Sight) -> Purchase:
     unnamed = purchase.upstream_id == purchase.id
     purchase = with_current(purchase, session_id=sight.session.id)
     purchase = credits.noted(purchase, sight.checkout)
+    primary = sight.checkout.primary_source
     return change(
-        purchase,
+        noted(purchase, sight.raw),
+        attached_source=primary.id if primary else None,
         upstream_id=own if unnamed and own else purchase.upstream_id,
         total=sight.total,
         confirmed=purchase.confirmed or sight.total,
@@ -290,6 +294,8 @@ def _hold(
         message=message or held.message,
         next_action=held.next_action,
     )
+    if overdue(kept, moment.now) and not stale:
+        return submission.expired(purchase)
     kept, more = _next_look(kept, held, moment, policy, stale=stale)
     return Decision(
         *(kept, held.rule, held.source, (*commands, *more)), evidence=seen, alternatives=passed

@@ -11,13 +11,19 @@ from schemas.base import JsonObject
 
 Key = tuple[str, str]
 LONGEST_ID = 255
+# Where events without an id of their own keep one (PLATFORM §6.1).
+INNER = ("previousAttributes", "subscription", "invoice")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The keys to look under, in this order. `wait`: park until one of them is claimed."""
+    """The keys to look under, in this order. `wait`: park until one of them is claimed.
+
+    Without an owner of `keys`, every unresolved purchase that has one of the `links`.
+    """
 
     keys: tuple[Key, ...]
+    links: tuple[Key, ...] = ()
     purchase_id: str | None = None
     wait: bool = False
 
@@ -39,8 +45,25 @@ def route(type: str, resource: JsonObject) -> Route | Ignored:
         owner = mark.partition("/")[0] or None
         return Route(_keys(checkout=resource.get("id")), purchase_id=owner)
     if type == "source.chargeable":
-        return Route(_keys(session=resource.get("paymentSessionId")))
+        session = _keys(session=resource.get("paymentSessionId"))
+        return Route(session, links=_keys(source=resource.get("id")))
+    if type == "customer.updated":
+        return Route((), links=_keys(customer=resource.get("id")))
+    if type == "customer.source.deleted":
+        return Route((), links=_keys(source=resource.get("id")))
     return Ignored("unknown_type")
+
+
+def asks_to_be_forgotten(type: str, resource: JsonObject) -> bool:
+    """Whether a customer's event asks for what `POST /v1/forget` does (PLATFORM §2.8)."""
+    return type == "customer.updated" and resource.get("requestToBeForgotten") is True
+
+
+def about(resource: JsonObject, data: JsonObject) -> str:
+    """The id of what an event is about: it tells two uses of one event id apart."""
+    holders = (resource, *(resource.get(name) or data.get(name) for name in INNER))
+    found = (holder.get("id") for holder in holders if isinstance(holder, dict))
+    return next((str(id) for id in found if isinstance(id, str | int)), "")
 
 
 def wrong_mode(live_mode: bool | None, *, live: bool) -> bool:

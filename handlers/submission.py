@@ -231,6 +231,14 @@ def _still_unknown(
     return Decision(noted, "submission.unknown_still", "I6", evidence=seen)
 
 
+def expired(purchase: Purchase) -> Decision:
+    """The last look showed nothing new: nobody came back in time."""
+    due = purchase.deadline
+    lost = end(purchase, State.LOST, Reason.EXPIRED, "order.expired")
+    seen = {"due": due.isoformat()} if due else {}
+    return Decision(lost, "timer.deadline", "DESIGN, settings", evidence=seen)
+
+
 def cancelled(purchase: Purchase, rule: str) -> Decision:
     """The shopper cancelled, and no order can exist."""
     lost = end(purchase, State.LOST, Reason.CANCELLED, "order.cancelled")

@@ -149,6 +149,12 @@ class KeyWanted(Strict):
     orders: tuple[str, ...] = ()
 
 
+class PersonForgotten(Strict):
+    """The shopper asked to be forgotten."""
+
+    kind: Literal["person_forgotten"] = "person_forgotten"
+
+
 Fact = Annotated[
     PlatformEvent
     | PurchaseRequested
@@ -162,6 +168,7 @@ Fact = Annotated[
     | CommandEnded
     | OperatorDecided
     | KeyTaken
-    | KeyWanted,
+    | KeyWanted
+    | PersonForgotten,
     Field(discriminator="kind"),
 ]

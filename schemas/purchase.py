@@ -255,6 +255,7 @@ class Purchase(Strict):
     confirmed: Money | None = None
     confirmed_at: datetime
     wanted_source: str | None = None
+    attached_source: str | None = None  # the current checkout's primary source, as last read
     save_source: bool = False
     wanted_changes: JsonObject = Field(default_factory=dict)
     credits: tuple[Credit, ...] = ()
@@ -274,6 +275,7 @@ class Purchase(Strict):
     observed: bool = False
     customer_id: str | None = None
     email_digest: str | None = None
+    forgotten: bool = False  # by request: nothing personal is kept, it is never held again
     waiting_request: PurchaseRequest | None = None
     message: str | None = None
     notice: str | None = None

@@ -1,9 +1,15 @@
 """Bodies of the storefront's and the operators' calls. Strict: a wrong field is named."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from schemas.base import JsonObject, Strict
 from schemas.money import Money
@@ -140,6 +146,21 @@ class ReturnRequest(Strict):
 
 class CancelRequest(Strict):
     """The shopper no longer wants it. No fields."""
+
+
+class ForgetRequest(Strict):
+    """Who asks to be forgotten: one customer, one e-mail address, or one upstream id's shopper."""
+
+    customer_id: Identifier | None = None
+    email: Identifier | None = None
+    upstream_id: Identifier | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [self.customer_id, self.email, self.upstream_id]
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("exactly one of customerId, email and upstreamId is needed")
+        return self
 
 
 class DecisionRequest(Strict):

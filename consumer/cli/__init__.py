@@ -115,6 +115,30 @@ def decide(
     )
 
 
+@app.command()
+def backfill(
+    since: Annotated[str, typer.Option(help="Since when: 2h, 3d or 2024-05-02T09:00:00Z.")],
+    until: Annotated[str | None, typer.Option(help="Until when; now, if not given.")] = None,
+    json: Json = False,
+) -> None:
+    """Store the platform's events of the last days, as if their webhooks came again."""
+    from consumer.cli.backfilling import backfill as run  # the others need no HTTP client
+
+    run(since=since, until=until, as_json=json)
+
+
+@app.command()
+def forget(
+    customer_id: Annotated[str | None, typer.Option(help="A customer of the platform.")] = None,
+    email: Annotated[str | None, typer.Option(help="Whoever has this address.")] = None,
+    upstream_id: Annotated[str | None, typer.Option(help="The shopper of this order.")] = None,
+    json: Json = False,
+) -> None:
+    """Take a person's data out of everything that is stored."""
+    given = {"customerId": customer_id, "email": email, "upstreamId": upstream_id}
+    acting.forget(given, clock=SystemClock(), as_json=json)
+
+
 @app.command("dead-letters")
 def dead_letters(
     starting_after: Annotated[str | None, typer.Option(help="Older than this one.")] = None,

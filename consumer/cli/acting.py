@@ -10,13 +10,13 @@ from consumer.cli.failures import USAGE, Failure
 from consumer.cli.opening import PATIENCE, database, purchase_named, store_settings
 from consumer.cli.printing import console, print_json
 from consumer.clock import Clock
-from consumer.store import inbox, letters
+from consumer.store import forgetting, inbox, letters
 from consumer.store import migrate as migrations
 from consumer.store.engine import sqlite_engine
 from consumer.store.inbox import Delivery
 from handlers.calls import refusal
 from schemas.facts import OperatorDecided, Origin
-from schemas.requests import DecisionRequest
+from schemas.requests import DecisionRequest, ForgetRequest
 
 
 def migrate(*, as_json: bool) -> None:
@@ -60,6 +60,20 @@ def redrive(id: str, *, clock: Clock, as_json: bool) -> None:
     if as_json:
         return print_json({"id": id})
     console().print(f"{id} is tried again when the service runs")
+
+
+def forget(given: dict[str, str | None], *, clock: Clock, as_json: bool) -> None:
+    """Record that a person is to be forgotten. Raises Failure unless exactly one is named."""
+    try:
+        wanted = ForgetRequest.model_validate({n: v for n, v in given.items() if v is not None})
+    except ValidationError as error:
+        raise Failure("name exactly one: --customer-id, --email or --upstream-id", USAGE) from error
+    id = secrets.token_hex(16)
+    with database(writing=True) as connection:
+        forgetting.request(connection, wanted, id, "cli", clock.now())
+    if as_json:
+        return print_json({"id": id})
+    console().print("recorded; the service forgets when it runs")
 
 
 def _request(decision: str, note: str, order_id: str | None) -> DecisionRequest:

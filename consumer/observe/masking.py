@@ -41,6 +41,27 @@ _PERSONAL_NAMES = frozenset(
 _CODE_NAMES = frozenset({"code", "cancelreason", "fraudstate", "parameter"})
 
 
+# What a stored body keeps when its person is forgotten, in the same spelling. Customers' ids are
+# theirs; all else that is a text or a number and is not named here goes.
+_KEPT_NAMES = frozenset(
+    """
+    id ids checkoutid checkoutids orderid orderids upstreamid sourceid paymentsessionid sessionid
+    chargeid itemid fulfillmentid invoiceid subscriptionid skuid planid eventid purchaseid
+    webhookids requestid checkoutsessionid sellingentity
+    state fraudstate sessionstate sourcestate type kind status outcome code parameter failurecode
+    cancelreason flow reusable enabled captured refunded requesttobeforgotten livemode hasmore
+    currency amount totalamount subtotal totaltax totalfees totalduty totalshipping totaldiscount
+    totalimportertax capturedamount cancelledamount refundedamount availabletorefundamount
+    amountcontributed amountremaining amountremainingtobecontributed quantity
+    createdtime updatedtime created updated at due settledat retryafter
+    attempt sequence version order orders how held rule
+    """.split()
+)
+
+
+_DROPPED_NAMES = frozenset({"metadata", "customer", "creditcard"})
+
+
 def _plain(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
@@ -78,6 +99,31 @@ def masked(value: Any, depth: int = 0) -> Any:
             return value
         case _:
             return masked_text(str(value))
+
+
+def without_personal_data(value: Any, name: str = "", depth: int = 0) -> Any:
+    """JSON with the ids, states, amounts and times that the books need, and nothing else."""
+    if depth > DEEPEST:
+        return None
+    match value:
+        case dict():
+            return {
+                inner: kept
+                for inner, entry in value.items()
+                if _plain(inner) not in _PERSONAL_NAMES | _SECRET_NAMES | _DROPPED_NAMES
+                and (kept := without_personal_data(entry, inner, depth + 1)) is not None
+            }
+        case list():
+            kept_items = (without_personal_data(entry, name, depth + 1) for entry in value)
+            return [entry for entry in kept_items if entry is not None]
+        case None | bool():
+            return value
+        case _:
+            return value if _plain(name) in _KEPT_NAMES and not _is_email(value) else None
+
+
+def _is_email(value: Any) -> bool:
+    return isinstance(value, str) and bool(_EMAIL.search(value))
 
 
 def without_client_secrets(value: Any, depth: int = 0) -> Any:

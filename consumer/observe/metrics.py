@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from prometheus_client import (
@@ -30,6 +31,7 @@ WEBHOOK_RESULTS = frozenset(
 EVENT_RESULTS = frozenset("stored duplicate malformed unsupported unavailable".split())
 OUTCOME_RESULTS = frozenset({"sent", "failed", "dead"})
 CALL_OUTCOMES = frozenset("answered rejected unavailable unknown cancelled".split())
+TRANSPORTS = frozenset({"webhook", "backfill"})
 METHODS = frozenset("GET POST PUT PATCH DELETE HEAD OPTIONS".split())
 STATES = frozenset(state.value for state in State)
 ORIGINS = frozenset(origin.value for origin in Origin)
@@ -184,6 +186,31 @@ class Metrics:
             if value is not None:
                 gauge.set(value)
 
+    def unresolved(
+        self,
+        numbers: Mapping[tuple[str, str | None], int],
+        oldest: Mapping[str, datetime | None],
+        now: datetime,
+    ) -> None:
+        """The purchases that have not ended: how many by state and reason, and since when."""
+        self._purchases.clear()
+        for (state, reason), number in numbers.items():
+            labels = _closed(state, STATES), quiet(reason) or "none"
+            self._purchases.labels(*labels).inc(number)
+        for state, at in oldest.items():
+            age = max(0.0, (now - at).total_seconds()) if at else 0.0
+            self._oldest.labels(_closed(state, STATES)).set(age)
+
+    def heard(
+        self, last: Mapping[str, datetime], caught_up: datetime | None, now: datetime
+    ) -> None:
+        """When the platform's events last came, by transport, and how far all are known."""
+        for transport, at in last.items():
+            word = _closed(transport, TRANSPORTS)
+            self._silence.labels(word).set(max(0.0, (now - at).total_seconds()))
+        if caught_up:
+            self._caught_up.set(caught_up.timestamp())
+
     def _word(self, label: str, word: str) -> str:
         return self._words.setdefault(label, Words())(word)
 
@@ -197,8 +224,8 @@ class Metrics:
             f"order_rescue_{name}", help, labels, buckets=buckets, registry=self.registry
         )
 
-    def _gauge(self, name: str, help: str) -> Gauge:
-        return Gauge(f"order_rescue_{name}", help, registry=self.registry)
+    def _gauge(self, name: str, help: str, *labels: str) -> Gauge:
+        return Gauge(f"order_rescue_{name}", help, labels, registry=self.registry)
 
     def _ways_in(self) -> None:
         self._webhooks = self._counter("webhooks_total", "Webhook deliveries answered", "result")
@@ -245,3 +272,17 @@ class Metrics:
         self._writer = self._gauge("writer_backlog", "Jobs that wait for a commit")
         self._limiter = self._gauge("platform_waiting", "Calls that wait for rate budget")
         self._held = self._gauge("purchases_held", "Purchases that are not being submitted now")
+        self._purchases = self._gauge(
+            "purchases", "Purchases that have not ended, by state", "state", "reason"
+        )
+        self._oldest = self._gauge(
+            "oldest_unresolved_seconds",
+            "Age of a state's oldest purchase, 0: none",
+            "state",
+        )
+        self._silence = self._gauge(
+            "platform_event_age_seconds", "Since the last event of the platform", "transport"
+        )
+        self._caught_up = self._gauge(
+            "caught_up_timestamp_seconds", "All events made before this time are stored"
+        )

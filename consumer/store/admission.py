@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from consumer.store import inbox, purchases
 from consumer.store.inbox import Delivery, Transport
 from handlers import chain
+from handlers.links import noted
 from schemas.facts import Origin, PurchaseRequested
 from schemas.purchase import Link, Purchase
 from schemas.requests import PurchaseRequest
@@ -108,7 +109,7 @@ def _owner(connection: Connection, kind: str, value: str) -> Purchase | None:
 
 def _begun(request: PurchaseRequest, now: datetime) -> Purchase:
     id = purchases.new_id(now)
-    return Purchase(
+    purchase = Purchase(
         id=id,
         upstream_id=chain.upstream_id(request) or id,
         submits=request.submits,
@@ -121,3 +122,4 @@ def _begun(request: PurchaseRequest, now: datetime) -> Purchase:
         created_at=now,
         updated_at=now,
     )
+    return noted(purchase, request.create_request)

@@ -2,10 +2,12 @@
 
 import asyncio
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -84,6 +86,17 @@ class Store:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, self._read, job)
 
+    async def checkpoint(self) -> bool:
+        """Empty the write-ahead log, so that no byte of what was deleted is left in a file.
+
+        False while a reader is in the way: then try again.
+        """
+        self._numbers += 1
+        pending = Pending(1, self._numbers, _empty_log, Future())
+        self._queue.put(pending)
+        done: bool = await asyncio.shield(asyncio.wrap_future(pending.future))
+        return done
+
     def close(self) -> None:
         """Finish what waits, then close."""
         self._queue.put(Pending(2, 0, _stop, Future()))
@@ -107,11 +120,27 @@ class Store:
             batch = [self._queue.get()]
             while len(batch) < BATCH and not self._queue.empty():
                 batch.append(self._queue.get())
-            jobs = [pending for pending in batch if pending.job is not _stop]
+            jobs = [pending for pending in batch if pending.job not in (_stop, _empty_log)]
             if jobs:
                 self._commit(jobs)
-            if len(jobs) < len(batch):
+            for pending in batch:
+                if pending.job is _empty_log:
+                    pending.future.set_result(self._truncate())
+            if any(pending.job is _stop for pending in batch):
                 return
+
+    def _truncate(self) -> bool:
+        """Outside of any transaction. What deleted rows held is overwritten: `secure_delete`."""
+        if self.engine.dialect.name != "sqlite":
+            return True
+        try:
+            with closing(self.engine.raw_connection()) as raw:
+                cursor = raw.cursor()
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                busy = cursor.fetchone()
+                return busy is not None and busy[0] == 0
+        except (DBAPIError, sqlite3.Error):
+            return False
 
     def _commit(self, batch: list[Pending]) -> None:
         try:
@@ -178,3 +207,7 @@ def _refuse(pending: Pending, error: Exception) -> Callable[[], None]:
 
 def _stop(_connection: Connection) -> None:
     """The job that ends the writer."""
+
+
+def _empty_log(_connection: Connection) -> None:
+    """The job that stands for a checkpoint."""

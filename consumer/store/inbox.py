@@ -13,7 +13,7 @@ from consumer.store.tables import inbox, waiting
 from schemas.facts import Origin
 
 Status = Literal["new", "parked", "routed", "done", "ignored", "dead"]
-Transport = Literal["webhook", "api", "internal", "cli"]
+Transport = Literal["webhook", "backfill", "api", "internal", "cli"]
 REDRIVEN = "redriven"  # such a fact counts as fresh, however old it is
 Key = tuple[str, str]  # kind (checkout, order, session, upstream) and value
 
@@ -102,6 +102,54 @@ def _bury_if_conflicting(connection: Connection, delivery: Delivery, now: dateti
         "reason": "same id, another type or object",
     }
     connection.execute(_insert_new(connection, [row]))
+
+
+def bury_new(
+    connection: Connection, deliveries: Sequence[Delivery], now: datetime, reason: str
+) -> int:
+    """Store what can't be a fact as dead letters; returns how many are new."""
+    rows = [_row(each, now) | {"status": "dead", "reason": reason} for each in deliveries]
+    return len(connection.execute(_insert_new(connection, rows)).all()) if rows else 0
+
+
+def newest(connection: Connection) -> int:
+    """The highest row number, or 0."""
+    return connection.scalar(select(func.max(inbox.c.seq))) or 0
+
+
+def dead_since(connection: Connection, seq: int) -> int:
+    """How many dead letters came after this row."""
+    found = select(func.count()).where(inbox.c.seq > seq, inbox.c.status == "dead")
+    return connection.scalar(found) or 0
+
+
+def first_heard(connection: Connection) -> datetime | None:
+    """When the first event of the platform was stored."""
+    platform = inbox.c.origin == Origin.PLATFORM.value
+    return connection.scalar(select(inbox.c.at).where(platform).order_by(inbox.c.seq).limit(1))
+
+
+def last_heard(connection: Connection) -> dict[str, datetime]:
+    """When the platform's events last came, by transport; where none has come: nothing."""
+    found: dict[str, datetime] = {}
+    for transport in ("webhook", "backfill"):
+        such = (inbox.c.origin == Origin.PLATFORM.value) & (inbox.c.transport == transport)
+        newest_first = select(inbox.c.at).where(such).order_by(inbox.c.seq.desc()).limit(1)
+        if at := connection.scalar(newest_first):
+            found[transport] = at
+    return found
+
+
+def copy(connection: Connection, entry: Entry, purchase_ids: Sequence[str]) -> int:
+    """Append an entry's fact for each of these purchases, once; returns how many are new."""
+    copies = [
+        Delivery(
+            *(entry.origin, f"{entry.id}@{purchase_id}", entry.type, "internal", entry.body),
+            purchase_id=purchase_id,
+        )
+        for purchase_id in purchase_ids
+    ]
+    return append(connection, copies, entry.at)
 
 
 def unrouted(connection: Connection, limit: int) -> list[Entry]:

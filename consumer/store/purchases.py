@@ -8,7 +8,7 @@ from functools import reduce
 from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select, update
 
-from consumer.store import inbox
+from consumer.store import inbox, links
 from consumer.store.inbox import Key
 from consumer.store.tables import keys, purchases
 from schemas.purchase import Purchase
@@ -50,6 +50,7 @@ def insert_new(connection: Connection, purchase: Purchase) -> None:
     """Store a purchase that did not exist and claim its keys, which must be free."""
     connection.execute(insert(purchases).values(_columns(purchase)))
     claim(connection, purchase)
+    links.note(connection, purchase)
 
 
 def replace(connection: Connection, purchase: Purchase, expected_version: int) -> None:

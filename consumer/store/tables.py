@@ -94,6 +94,33 @@ keys = Table(
     Index("keys_purchase", "purchase_id"),
 )
 
+# What purchases share with others; an e-mail address is kept as its digest.
+links = Table(
+    "links",
+    metadata,
+    Column("kind", String(16), nullable=False),
+    Column("value", String(255), nullable=False),
+    Column("purchase_id", String(64), nullable=False),
+    PrimaryKeyConstraint("kind", "value", "purchase_id"),
+    Index("links_purchase", "purchase_id"),
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("at", Instant, nullable=False),
+)
+
+# Purchases whose shopper was forgotten; their facts up to `clean_to` hold nothing personal.
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("purchase_id", String(64), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("clean_to", RowNumber, nullable=False),
+)
+
 commands = Table(
     "commands",
     metadata,

@@ -7,7 +7,16 @@ from itertools import zip_longest
 
 from sqlalchemy import Connection
 
-from consumer.store import commands, decisions, inbox, leases, merging, outcomes, purchases
+from consumer.store import (
+    commands,
+    decisions,
+    inbox,
+    leases,
+    links,
+    merging,
+    outcomes,
+    purchases,
+)
 from consumer.store.commands import Task
 from consumer.store.inbox import Entry
 from consumer.store.leases import Lease
@@ -61,6 +70,7 @@ def save(
     if changed:
         purchases.replace(connection, after, before.version)
         _claim(connection, before, after, now)
+        links.note(connection, after, before)
     commands.plan(connection, after.id, decision.commands, now)
     idle = not changed and not decision.commands
     inbox.mark(

@@ -63,6 +63,7 @@ OPERATIONS = {
     "/v1/purchases/{id}/payment-session": {"GET": Operation(session.show, SHOP)},
     "/v1/purchases/{id}/timeline": {"GET": Operation(operators.story, READ)},
     "/v1/purchases/{id}/decision": {"POST": Operation(purchases.decide, OPERATOR)},
+    "/v1/forget": {"POST": Operation(operators.forget, OPERATOR)},
     "/v1/dead-letters": {"GET": Operation(operators.dead_letters, READ, operators.PAGES)},
     "/v1/dead-letters/{id}/redrive": {"POST": Operation(operators.redrive, OPERATOR)},
 }

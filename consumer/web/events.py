@@ -13,12 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from consumer.web.bodies import parse
 from consumer.web.problems import bad_field
+from handlers.routing import about
 
 LONGEST = 255  # characters of an id or a type
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DATE = TypeAdapter(datetime)
-# Where events without an id of their own keep one (PLATFORM §6.1).
-_INNER = ("previousAttributes", "subscription", "invoice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def light(raw: bytes) -> Event:
     _require_date(body.get("createdTime"))
     if b"\\u0000" in raw:
         _refuse_nul_ids(resource)
-    return Event(id, type, _about(resource, data), resource)
+    return Event(id, type, about(resource, data), resource)
 
 
 def _refuse_doubles(raw: bytes) -> None:
@@ -93,9 +92,3 @@ def _refuse_nul_ids(resource: dict[str, Any]) -> None:
 
 def _is_id(name: str) -> bool:
     return name == "id" or name.endswith("Id")
-
-
-def _about(resource: dict[str, Any], data: dict[str, Any]) -> str:
-    holders = (resource, *(resource.get(name) or data.get(name) for name in _INNER))
-    found = (holder.get("id") for holder in holders if isinstance(holder, dict))
-    return next((str(id) for id in found if isinstance(id, str | int)), "")

@@ -18,6 +18,7 @@ from schemas.requests import (
     ConfirmationRequest,
     CorrectionsRequest,
     DecisionRequest,
+    ForgetRequest,
     PurchaseRequest,
     RejectionReport,
     ReturnRequest,
@@ -27,7 +28,7 @@ from schemas.requests import (
 Json = dict[str, Any]
 REQUESTS = (
     *(PurchaseRequest, SourceRequest, CorrectionsRequest, ConfirmationRequest),
-    *(ReturnRequest, CancelRequest, DecisionRequest, RejectionReport),
+    *(ReturnRequest, CancelRequest, DecisionRequest, RejectionReport, ForgetRequest),
 )
 
 
@@ -79,9 +80,15 @@ def _schemas() -> Json:
         ref_template="#/components/schemas/{model}",
     )
     found: Json = schema["$defs"]
-    # Two rules that the models keep in code.
+    # Three rules that the models keep in code.
     fields = found["CorrectionsRequest"]["properties"]["checkout"]
     fields["propertyNames"] = {"enum": sorted(UPDATABLE | CREATE_ONLY)}
+    names = sorted(found["ForgetRequest"]["properties"])
+    found["ForgetRequest"]["oneOf"] = [
+        {"required": [name], "properties": {name: {"type": "string"}}}
+        | {"properties": {n: {"type": "string" if n == name else "null"} for n in names}}
+        for name in names
+    ]
     found["DecisionRequest"] |= {
         "if": {"properties": {"decision": {"const": "adopt_order"}}, "required": ["decision"]},
         "then": {"properties": {"orderId": {"type": "string"}}, "required": ["orderId"]},

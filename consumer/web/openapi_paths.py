@@ -238,6 +238,15 @@ def _operators() -> Json:
                 (400, *TOKEN, *STORE, 404),
             ),
         },
+        "/v1/forget": {
+            "post": _operation(
+                "forget",
+                "Take a person's data out of everything that is stored (operator)",
+                {"202": _answer("Recorded; done in the background", "Redriven")},
+                (*TOKEN, *BODY, *STORE),
+                requestBody=_body("ForgetRequest"),
+            )
+        },
         "/v1/dead-letters": {
             "get": _operation(
                 "listDeadLetters",

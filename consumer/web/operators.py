@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import secrets
 
 from starlette.responses import Response
 
-from consumer.store import letters
+from consumer.store import forgetting, letters
 from consumer.store.timeline import timeline
+from consumer.web.bodies import validated
 from consumer.web.calls import Call, not_found, page_limit, read, write
 from consumer.web.deps import Deps
 from consumer.web.problems import bad_field
+from schemas.requests import ForgetRequest
 
 PAGES = frozenset({"limit", "startingAfter"})
 
@@ -39,6 +42,14 @@ async def redrive(deps: Deps, call: Call) -> Response:
         raise not_found()
     deps.router_signal.set()
     return _json({"id": call.id}, 202)
+
+
+async def forget(deps: Deps, call: Call) -> Response:
+    """Take a person's data out; the work is durable and goes on in the background."""
+    request = await validated(call.request, ForgetRequest)
+    id, now = secrets.token_hex(16), deps.clock.now()
+    await write(deps, lambda connection: forgetting.request(connection, request, id, "api", now))
+    return _json({"id": id}, 202)
 
 
 def _json(body: object, status: int = 200) -> Response:

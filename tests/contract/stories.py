@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import get_args
 
+from consumer.backfill import PAGE, Backfill
 from consumer.cli.checking import platform_problems
 from consumer.clock import SystemClock
 from consumer.platform import LocalLimiter, Platform
 from consumer.settings import load
 from consumer.store.commands import Task
+from consumer.store.engine import Store, sqlite_engine
+from consumer.store.migrate import migrate
 from consumer.worker.perform import perform
 from schemas.commands import (
     AttachSource,
@@ -53,6 +56,7 @@ async def everything(folder: Path) -> list[Exchange]:
         await asyncio.gather(*(story(stage) for story in STORIES))
         await every_command(stage, recorder.url)
         await check(recorder.url)
+        await catches_up(folder, stage, recorder.url)
         return recorder.platform()
 
 
@@ -247,6 +251,23 @@ def permit(checkout_id: str) -> Permit:
         granted_at=NOW,
         not_after=NOW,
     )
+
+
+async def catches_up(folder: Path, stage: Stage, url: str) -> None:
+    """`order-rescue backfill` reads the list of events, between two times."""
+    for number in range(PAGE):  # more than one page
+        stage.sandbox.world.emit("tax_identifier.verified", True, {"id": f"tax-{number}"})
+    engine = sqlite_engine(f"sqlite:///{folder}/backfill.db")
+    migrate(engine)
+    store, clock = Store(engine), SystemClock()
+    try:
+        async with Platform(url, KEY, LocalLimiter(240.0, clock), clock) as platform:
+            now = clock.now()
+            done = await Backfill(store, platform, clock).run(now - timedelta(hours=1), now)
+    finally:
+        store.close()
+    assert done.pages > 1, done
+    assert done.dead == 0, done
 
 
 async def check(url: str) -> None:

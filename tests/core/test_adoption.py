@@ -95,7 +95,7 @@ def unclaimed(purchase: Purchase, *planned: Planned) -> Decision:
     """What becomes of a decision that waits for the first of these."""
     waiting = purchase.model_copy(update={"awaiting": planned[0].key})
     decision = Decision(waiting, "some.rule", "I5", planned)
-    return fence.observed(decision, Moment(START, START), Policy())
+    return fence.observed(purchase, decision, Moment(START, START), Policy())
 
 
 def observed_purchase() -> Purchase:
@@ -115,7 +115,7 @@ def test_a_remedy_of_what_is_only_observed_waits_to_be_claimed() -> None:
     assert held.purchase.next_action is None
     assert held.purchase.deadline == START + timedelta(days=7)
     kinds = [planned.command.kind for planned in held.commands]
-    assert kinds == ["read_order", "refresh_order", "wake"]
+    assert kinds == ["read_order", "refresh_order", "wake", "wake"]  # deadline and first look
     assert held.evidence["left"] == ["cancel_order"]
     again = unclaimed(held.purchase, REMEDY)
     assert (again.purchase.hold, again.purchase.deadline) == (
@@ -131,7 +131,7 @@ def test_reading_and_refreshing_what_is_observed_is_let_through() -> None:
 def test_what_nobody_waits_for_is_left_undone_and_the_purchase_stays_as_it_is() -> None:
     lost = observed_purchase().model_copy(update={"state": State.LOST, "reason": Reason.EXPIRED})
     decision = Decision(lost, "timer.deadline", "DESIGN, settings", (REMEDY, READING))
-    left = fence.observed(decision, Moment(START, START), Policy())
+    left = fence.observed(lost, decision, Moment(START, START), Policy())
     assert (left.purchase, left.commands) == (lost, (READING,))
 
 

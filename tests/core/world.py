@@ -1188,7 +1188,8 @@ class World:
             self.claim(busy or bool(timers), "no retry is scheduled")
         if after.state is State.HELD and after.reason in SHOPPER_HELD:
             self.claim(after.deadline is not None, "held for the shopper without a deadline")
-            self.claim(any(t.due <= after.deadline for t in timers if after.deadline), "no timer")
+            timed = any(t.due <= after.deadline for t in timers if after.deadline)
+            self.claim(timed or busy, "no timer, and no last look")
         awaited = after.awaiting
         if awaited and after.state in (State.HELD, State.SUBMITTING, State.UNKNOWN):
             slot = self.slots.get(awaited)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from consumer.cli import main
 from consumer.settings import PREFIX
-from consumer.store import commands, decisions, inbox, outcomes, purchases
+from consumer.store import commands, decisions, forgetting, inbox, outcomes, purchases
 from consumer.store.decisions import Record
 from consumer.store.engine import sqlite_engine
 from consumer.store.inbox import Delivery
@@ -430,3 +430,42 @@ def test_serve_runs_refuses_a_second_one_and_ends_with_zero(tmp_path: Path) -> N
     assert "shop.db is in use by another order-rescue serve" in second.stderr
     assert second.stderr.count("\n") == 1
     assert (process.returncode, "Traceback" in rest) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--email", "ada@example.test"), ("--customer-id", "cust-1"), ("--upstream-id", "web-1")],
+)
+def test_a_wish_to_be_forgotten_is_stored_for_the_service(
+    file: Path, run: Any, option: str, value: str
+) -> None:
+    id = run("forget", option, value, "--json").json["id"]
+    engine = sqlite_engine(f"sqlite:///{file}")
+    with engine.connect() as connection:
+        entry = forgetting.next_request(connection)
+    engine.dispose()
+    assert entry is not None
+    assert (entry.id, entry.origin, entry.transport) == (id, Origin.OPERATOR, "cli")
+    assert (value.encode() in entry.body) is (option != "--email")
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--email", "a@b.example", "--customer-id", "c"), ("--upstream-id", "")]
+)
+def test_exactly_one_person_is_forgotten(file: Path, run: Any, arguments: tuple[str, ...]) -> None:
+    refused = run("forget", *arguments)
+    assert (refused.code, refused.out) == (2, "")
+    assert "exactly one" in refused.err
+
+
+def test_a_backfill_needs_settings_and_a_database(
+    tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "PLATFORM_KEY: is required" in run("backfill", "--since", "1h").err
+    for name, value in (
+        *(("PLATFORM_KEY", KEY), ("API_TOKENS", "a:shop:long-enough"), ("WEBHOOKS", "off")),
+        ("DATABASE_URL", f"sqlite:///{tmp_path}/none.db"),
+    ):
+        monkeypatch.setenv(f"{PREFIX}{name}", value)
+    missing = run("backfill", "--since", "1h")
+    assert (missing.code, "run order-rescue migrate" in missing.err) == (1, True)

@@ -1,0 +1,61 @@
+"""Links: what several purchases may share. Rows are added with each decision, never moved."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from consumer.store.tables import links, purchases
+from handlers.links import Link
+from handlers.links import links as of_purchase
+from schemas.purchase import Purchase, State
+
+UNRESOLVED = tuple(s.value for s in State if s not in (State.ACCEPTED, State.LOST))
+MOST = 100  # purchases that one event fans out to
+
+
+def note(connection: Connection, purchase: Purchase, before: Purchase | None = None) -> None:
+    """Add what is new of the purchase's links."""
+    fresh = of_purchase(purchase) - (of_purchase(before) if before else frozenset())
+    if not fresh:
+        return
+    rows = [{"kind": k, "value": v, "purchase_id": purchase.id} for k, v in sorted(fresh)]
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(dialect.insert(links).values(rows).on_conflict_do_nothing())
+
+
+def unresolved(connection: Connection, named: Sequence[Link]) -> list[str]:
+    """The purchases with any of these links that have not ended, newest first."""
+    return _linked(connection, named, purchases.c.state.in_(UNRESOLVED))[:MOST]
+
+
+def every(connection: Connection, named: Iterable[Link]) -> list[str]:
+    """All purchases that have, or ever had, any of these links."""
+    return _linked(connection, named, True)
+
+
+def _linked(connection: Connection, named: Iterable[Link], condition) -> list[str]:  # type: ignore[no-untyped-def]  # a column expression
+    found: set[str] = set()
+    for kind, value in named:
+        query = (
+            select(links.c.purchase_id)
+            .join(purchases, purchases.c.id == links.c.purchase_id)
+            .where(links.c.kind == kind, links.c.value == value)
+        )
+        if condition is not True:
+            query = query.where(condition)
+        found.update(connection.scalars(query))
+    return sorted(found, reverse=True)  # ids rise with time
+
+
+def of_kind(connection: Connection, purchase_id: str, kind: str) -> list[str]:
+    """The values of a purchase's links of one kind."""
+    query = select(links.c.value).where(links.c.purchase_id == purchase_id, links.c.kind == kind)
+    return sorted(connection.scalars(query))
+
+
+def drop(connection: Connection, purchase_id: str, kinds: Sequence[str]) -> None:
+    """Remove a purchase's links of these kinds: its shopper is to be forgotten."""
+    connection.execute(
+        delete(links).where(links.c.purchase_id == purchase_id, links.c.kind.in_(kinds))
+    )

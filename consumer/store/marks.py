@@ -1,0 +1,25 @@
+"""Marks: how far something is known to be done, so that it goes on there after a restart."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from consumer.store.tables import marks
+
+CAUGHT_UP = "caught_up"  # every event that the platform made before this time is in the inbox
+
+
+def at(connection: Connection, name: str) -> datetime | None:
+    """Where the mark is, if it has been set."""
+    return connection.scalar(select(marks.c.at).where(marks.c.name == name))
+
+
+def advance(connection: Connection, name: str, to: datetime) -> None:
+    """Set the mark; it never goes back."""
+    known = at(connection, name)
+    if known is not None and known >= to:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(marks).values(name=name, at=to)
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"at": to}))
