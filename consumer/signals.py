@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Signal:
@@ -29,23 +31,24 @@ class Changes:
     """Tells API calls that wait (`Prefer: wait`) that a purchase was decided upon."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: defaultdict[str, set[Signal]] = defaultdict(set)
 
     def tell(self, purchase_id: str) -> None:
         """Wake all that wait for this purchase."""
-        for event in self._waiting.get(purchase_id, ()):
-            event.set()
+        for signal in self._waiting.get(purchase_id, ()):
+            signal.set()
 
-    async def wait(self, purchase_id: str, seconds: float) -> None:
-        """Return at the purchase's next decision, or after so many seconds."""
-        event = asyncio.Event()
-        self._waiting[purchase_id].add(event)
+    @contextmanager
+    def listening(self, purchase_id: str) -> Iterator[Signal]:
+        """A signal that every decision about the purchase sets from now on.
+
+        Whoever listens before looking misses nothing that is stored after the look.
+        """
+        signal = Signal()
+        self._waiting[purchase_id].add(signal)
         try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            return
+            yield signal
         finally:
-            self._waiting[purchase_id].discard(event)
+            self._waiting[purchase_id].discard(signal)
             if not self._waiting[purchase_id]:
                 del self._waiting[purchase_id]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, case, insert, or_, select, update
 
 from consumer.store.tables import leases
 
@@ -26,22 +26,19 @@ def acquire(
     connection: Connection, name: str, owner: str, now: datetime, until: datetime
 ) -> Lease | None:
     """Take or renew a lease; `None` while another owner holds it."""
-    row = connection.execute(
-        select(leases.c.owner, leases.c.epoch, leases.c.until).where(leases.c.name == name)
-    ).one_or_none()
-    if row is None:
-        connection.execute(insert(leases).values(name=name, owner=owner, epoch=1, until=until))
-        return Lease(name, owner, 1, until)
-    if row.owner != owner and row.until > now:
-        return None
-    mine = row.owner == owner and row.until > now
-    lease = Lease(name, owner, row.epoch if mine else row.epoch + 1, until)
-    changed = connection.execute(
+    mine = (leases.c.owner == owner) & (leases.c.until > now)
+    taken = (
         update(leases)
-        .where(leases.c.name == name, leases.c.epoch == row.epoch)
-        .values(owner=owner, epoch=lease.epoch, until=until)
+        .where(leases.c.name == name, or_(leases.c.owner == owner, leases.c.until <= now))
+        .values(owner=owner, epoch=leases.c.epoch + case((mine, 0), else_=1), until=until)
+        .returning(leases.c.epoch)
     )
-    return lease if changed.rowcount == 1 else None
+    if epoch := connection.scalar(taken):
+        return Lease(name, owner, epoch, until)
+    if connection.scalar(select(leases.c.epoch).where(leases.c.name == name)) is not None:
+        return None
+    connection.execute(insert(leases).values(name=name, owner=owner, epoch=1, until=until))
+    return Lease(name, owner, 1, until)
 
 
 def check(connection: Connection, lease: Lease, now: datetime) -> None:

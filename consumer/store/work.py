@@ -38,17 +38,24 @@ class Work:
 
 
 def take(
-    connection: Connection, purchase_id: str, owner: str, now: datetime, until: datetime
+    connection: Connection,
+    purchase_id: str,
+    owner: str,
+    now: datetime,
+    until: datetime,
+    held: Lease | None = None,
 ) -> Work | None:
     """Take or renew the lease and look what there is to do; `None` if another one has it.
 
-    What an earlier holder was sending is abandoned: its outcome is unknown (I6).
+    What an earlier holder was sending is abandoned: its outcome is unknown (I6). Whoever renews
+    the lease that it `held` is no earlier holder.
     """
     lease = leases.acquire(connection, f"purchase/{purchase_id}", owner, now, until)
     purchase = purchases.load(connection, purchase_id)
     if lease is None or purchase is None:
         return None
-    commands.abandon(connection, purchase_id, lease.epoch, now)
+    if held is None or held.epoch != lease.epoch:
+        commands.abandon(connection, purchase_id, lease.epoch, now)
     facts = inbox.undecided(connection, purchase_id)
     task = None if facts else commands.next_due(connection, purchase_id, now)
     return Work(purchase, lease, facts, task)

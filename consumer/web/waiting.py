@@ -18,9 +18,7 @@ from schemas.purchase import Purchase, Reason, State
 
 DECISION_SECONDS = 1.0  # usually a few milliseconds: the answer then shows what the call did
 LONGEST_WAIT = 30
-# Seconds until we look again by ourselves, since a change may come just before we listen: soon
-# at first, then seldom, so that many who wait do not keep the store busy.
-_FIRST_LOOK, _LAST_LOOK = 0.05, 1.0
+LOOK_AGAIN = 1.0  # seconds: another process may decide, and the caller may have gone
 _PREFERENCE = re.compile(r'\s*wait\s*=\s*"?\s*([0-9]{1,9})\s*"?\s*(?:;|$)', re.IGNORECASE)
 _SEPARATOR = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')  # commas outside quotes
 
@@ -60,17 +58,16 @@ async def _settled(
     deps: Deps, request: Request, stored: Stored, wait: int | None
 ) -> tuple[Purchase, bool]:
     deadline = deps.clock.monotonic() + (DECISION_SECONDS if wait is None else wait)
-    pause = _FIRST_LOOK
-    while True:
-        decided, purchase = await read(deps, lambda connection: _look(connection, stored))
-        if purchase is None:
-            raise not_found()
-        settled = decided and (wait is None or not _busy(purchase))
-        left = deadline - deps.clock.monotonic()
-        if settled or left <= 0 or deps.stopping() or await request.is_disconnected():
-            return purchase, settled
-        await deps.changes.wait(stored.purchase_id, min(left, pause))
-        pause = min(2 * pause, _LAST_LOOK)
+    with deps.changes.listening(stored.purchase_id) as changed:
+        while True:
+            decided, purchase = await read(deps, lambda connection: _look(connection, stored))
+            if purchase is None:
+                raise not_found()
+            settled = decided and (wait is None or not _busy(purchase))
+            left = deadline - deps.clock.monotonic()
+            if settled or left <= 0 or deps.stopping() or await request.is_disconnected():
+                return purchase, settled
+            await changed.wait(min(left, LOOK_AGAIN))
 
 
 def _look(connection: Connection, stored: Stored) -> tuple[bool, Purchase | None]:

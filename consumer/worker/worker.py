@@ -112,9 +112,11 @@ class Worker:
             self._aside.add(purchase_id)  # the others must not wait for a person's repair
             self.watch.alert("unreadable_purchase", purchase_id)
 
-    def _take(self, connection: Connection, purchase_id: str) -> Work | None:
+    def _take(
+        self, connection: Connection, purchase_id: str, held: Lease | None = None
+    ) -> Work | None:
         now = self.clock.now()
-        return work.take(connection, purchase_id, self.owner, now, self._lease_end(now))
+        return work.take(connection, purchase_id, self.owner, now, self._lease_end(now), held)
 
     def _lease_end(self, now: datetime) -> datetime:
         return now + timedelta(seconds=self.lease_seconds)
@@ -163,24 +165,24 @@ class Worker:
     def _store(self, connection: Connection, steps: Sequence[Step], lease: Lease) -> Work | None:
         for step in steps:
             step.store(connection, lease, self.sinks)
-        return self._take(connection, steps[0].before.id)
+        return self._take(connection, steps[0].before.id, lease)
 
     async def _do(self, task: Task, lease: Lease) -> Work | None:
         """Run one command. A mutation is stored as `sending` first, in a commit of its own."""
         fence = self.clock.monotonic() + self.lease_seconds
         mutation = task.command.kind in MUTATIONS
         if mutation and not await self._write(lambda c: self._begin(c, task, lease)):
-            return await self._write(lambda c: self._take(c, task.purchase_id))
+            return await self._write(lambda c: self._take(c, task.purchase_id, lease))
         send_by = min(fence - self.platform.timeout, self._permitted_until(task))
         with context(purchase_id=task.purchase_id):
             result = await perform(self.platform, task, send_by)
-        following = await self._write(lambda c: self._end(c, task, result))
+        following = await self._write(lambda c: self._end(c, task, result, lease))
         self.watch.performed(task, result)
         return following
 
-    def _end(self, connection: Connection, task: Task, result: Result) -> Work | None:
+    def _end(self, connection: Connection, task: Task, result: Result, lease: Lease) -> Work | None:
         work.end(connection, task, result, self.clock.now())
-        return self._take(connection, task.purchase_id)
+        return self._take(connection, task.purchase_id, lease)
 
     def _permitted_until(self, task: Task) -> float:
         """The monotonic moment at which the reading behind a submission is too old (I1)."""

@@ -50,7 +50,7 @@ def options_of(arguments: Sequence[str] | None = None) -> Options:
     add("--shoppers", type=int, default=300)
     add("--seed", type=int, default=1, help="who comes when, and which faults strike")
     add("--kills", type=int, default=2, help="how often the service is killed with SIGKILL")
-    add("--deadline", type=float, default=120.0, help="seconds that all shoppers have together")
+    add("--deadline", type=float, default=300.0, help="seconds that all shoppers have together")
     add(
         "--no-webhooks",
         action="store_true",

@@ -11,7 +11,7 @@ from typing import Any
 from .storefront import Card, Json, Storefront
 from .trouble import Trouble
 
-LOOKS = (0.3, 0.5, 0.8, 1.2, 1.5)  # seconds between looks at the page, the last one for ever
+LOOKS = (0.5, 1.0, 1.5, 2.0)  # seconds between looks at the page, the last one for ever
 AGAIN = 4.0  # seconds after which a shopper who paid presses the button again
 ENDS = frozenset({"accepted", "lost", "review"})
 GOOD = Card()
@@ -38,6 +38,7 @@ class Shopper:
     at_provider: list[str] = field(default_factory=list)  # choices to come; then approve
     comes_back: bool = True
     transfer: str = "pay"
+    submitted: set[str] = field(default_factory=set)  # checkouts that the merchant itself sent
     credit: float = 0.0  # store credit, of which the books are told by the order's metadata
     answered: int = 0  # the newest version of the purchase that the shopper has reacted to
 
@@ -131,6 +132,7 @@ class Shopper:
     async def submits_itself(self) -> None:
         """The storefront's own `POST /orders`; a rejection is told to the service."""
         checkout = self.purchase.get("checkoutId") or self.checkout["id"]
+        self.submitted.add(checkout)
         status, body = await self.shop.submit(checkout)
         if status == 201:
             return
@@ -170,7 +172,6 @@ class Shopper:
         waits = _forever(LOOKS)
         while self.purchase["state"] not in ENDS:
             if self._turn_of_merchant:
-                self._reacts()
                 await self.submits_itself()
                 continue
             if self._asked and self.purchase["version"] > self.answered:
@@ -242,7 +243,7 @@ class Shopper:
     @property
     def _turn_of_merchant(self) -> bool:
         ready = (self.purchase["state"], self.purchase["reason"]) == ("held", "ready")
-        return ready and self.purchase["version"] > self.answered
+        return ready and self.purchase["checkoutId"] not in self.submitted
 
     def _reacts(self) -> None:
         self.answered = int(self.purchase["version"])
