@@ -99,11 +99,10 @@ async def _shop(
         async with asyncio.timeout(options.deadline), asyncio.TaskGroup() as group:
             watching = group.create_task(screen.show(console, crowd, began))
             group.create_task(_trouble_service(options.kills, crowd, stage, http))
-            filling = group.create_task(_backfill(crowd, stage)) if not options.webhooks else None
+            filling = group.create_task(_backfill(crowd, stage))
             await crowd.shop()
             watching.cancel()
-            if filling:
-                filling.cancel()
+            filling.cancel()
     except TimeoutError:
         console.print(f"the time is over after {options.deadline:g} seconds", style="red")
     except ExceptionGroup as group_error:
@@ -129,10 +128,16 @@ async def _trouble_service(kills: int, crowd: Crowd, stage: Stage, http: httpx.A
 
 
 async def _backfill(crowd: Crowd, stage: Stage) -> None:
-    """Once all are in the shop, those who wait for an event get it from the platform's list."""
+    """Once all are in the shop, whoever waits for a lost event gets it from the platform's list.
+
+    With webhooks only when nobody gets on any more: the service itself would look in an hour.
+    """
+    before = -1
     while True:
         await asyncio.sleep(BACKFILL_EVERY)
-        if all(visit.started for visit in crowd.visits) and not crowd.down:
+        idle = not stage.webhooks or crowd.ended == before
+        before = crowd.ended
+        if idle and all(visit.started for visit in crowd.visits) and not crowd.down:
             await stage.backfill()
 
 

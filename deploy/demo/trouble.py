@@ -57,8 +57,8 @@ class Trouble:
         await self._post(f"/_sandbox/orders/{order_id}/trouble", {"kind": kind})
 
     async def transfer(self, source_id: str, what: str) -> None:
-        """A transfer arrives (`pay`) or its deadline passes (`expire`)."""
-        await self._post(f"/_sandbox/sources/{source_id}/{what}", {})
+        """A transfer arrives (`pay`) or its deadline passes (`expire`); once is enough."""
+        await self._post(f"/_sandbox/sources/{source_id}/{what}", {}, also=409)
 
     async def settings(self, **wanted: Any) -> None:
         """Chooses what the platform's documents leave open."""
@@ -74,5 +74,7 @@ class Trouble:
         script = {"match": match, "action": action, "times": times}
         await self._post("/_sandbox/faults", {"scripts": [script]})
 
-    async def _post(self, path: str, body: dict[str, Any]) -> None:
-        (await self.http.post(self.url + path, json=body)).raise_for_status()
+    async def _post(self, path: str, body: dict[str, Any], also: int = 200) -> None:
+        answer = await self.http.post(self.url + path, json=body)
+        if answer.status_code != also:
+            answer.raise_for_status()
