@@ -35,7 +35,7 @@ class Shopper:
     checkout: Json = field(default_factory=dict)
     total: Json = field(default_factory=dict)
     purchase: Json = field(default_factory=dict)
-    at_provider: list[str] = field(default_factory=list)  # choices to come; then approve
+    at_provider: list[str] = field(default_factory=lambda: ["approve"])  # the last for ever
     comes_back: bool = True
     transfer: str = "pay"
     submitted: set[str] = field(default_factory=set)  # checkouts that the merchant itself sent
@@ -186,7 +186,8 @@ class Shopper:
         match action["action"]:
             case "redirect":
                 self._reacts()
-                choice = self.at_provider.pop(0) if self.at_provider else "approve"
+                choices = self.at_provider
+                choice = choices.pop(0) if len(choices) > 1 else choices[0]
                 await self.shop.visit_provider(action["redirectUrl"], choice)
                 if self.comes_back:
                     self._see(await self.shop.returned(self.id))

@@ -163,7 +163,7 @@ async def approves_elsewhere(shopper: Shopper) -> None:
 
 
 async def gives_up_elsewhere(shopper: Shopper) -> None:
-    """Twice at the provider's page for nothing; then a card, on a new checkout."""
+    """At the provider's page for nothing, until another payment is asked for: then a card."""
     shopper.at_provider = ["decline", "abandon"]
     await shopper.fills_basket()
     await shopper.attaches(KLARNA)
