@@ -18,6 +18,7 @@ from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.facts import REJECTED, Undecidable, envelope, reported, requested
 from consumer.store.inbox import REDRIVEN, Entry, Key, Status
 from handlers import adoption
+from handlers.paths import as_id
 from handlers.routing import Ignored, asks_to_be_forgotten, route, stale, wrong_mode
 from schemas.base import JsonObject
 from schemas.facts import Origin
@@ -133,14 +134,16 @@ class Router:
                 self.seen("ignored", "not_ours")
 
     async def _look_up(self, entry: Entry) -> None:
-        """One reading of the order, with low priority, tells whose it is."""
-        order_id = next((v for k, v in await self._keys(entry) if k == "order"), "")
+        """One reading of the order, with low priority, tells whose it is; of a charge before it,
+        if that is all that the event named."""
+        named = dict(await self._keys(entry))
         order: JsonObject = {}
         try:
-            if order_id:
-                where = path("orders", order_id)
-                answer = await self.platform.get(where, priority=Priority.BACKGROUND)
-                order = answer.body or {}
+            if "charge" in named:
+                charge = await self._read("charges", named["charge"])
+                named["order"] = as_id(charge.get("orderId"))
+            if named.get("order"):
+                order = await self._read("orders", named["order"])
         except (Rejected, ImpossiblePath):
             order = {}
         except PlatformError:
@@ -149,6 +152,11 @@ class Router:
         self.seen(*await self.store.write(lambda c: self._look_ended(c, entry, order)))
         self.routed.set()
         self.signal.set()
+
+    async def _read(self, collection: str, id: str) -> JsonObject:
+        where = path(collection, id)
+        answer = await self.platform.get(where, priority=Priority.BACKGROUND)
+        return answer.body or {}
 
     def _look_ended(
         self, connection: Connection, entry: Entry, order: JsonObject
@@ -221,7 +229,7 @@ def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Statu
         return _fan_out(connection, entry, concerned)
     if not found.wait:
         return _mark(connection, entry, "ignored", "not_ours")
-    only_order = all(kind == "order" for kind, _ in found.keys)
+    only_order = all(kind in ("order", "charge") for kind, _ in found.keys)
     reason = UNPLACED if only_order else LOOKED_UP
     inbox.park(connection, entry.seq, found.keys, reason)
     return "parked", reason

@@ -6,6 +6,7 @@ from handlers.decision import Decision, Moment, ignore
 from handlers.matrix import Meaning, meaning
 from handlers.moves import again, backoff, change, end, later, step
 from handlers.orders import GONE, parsed
+from handlers.paths import as_id
 from handlers.policy import Policy
 from schemas.base import JsonObject
 from schemas.commands import InspectOrder, Planned, ReadOrder, RefreshOrder
@@ -18,9 +19,10 @@ from schemas.results import Rejected, Succeeded, Unavailable
 def on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
     """An order or charge event: a snapshot, so read the order, unless we know as much.
 
-    Of a few failures only the event itself tells (§5.11): that is noted before the read.
+    Of a few failures only the event itself tells (§5.11): that is noted before the read. One
+    that names no order is about the purchase's own.
     """
-    order_id = event_order_id(fact.object)
+    order_id = event_order_id(fact.object) or (purchase.order.id if purchase.order else None)
     if order_id is None:
         return ignore(purchase, "event.no_order", "PLATFORM §6.1", type=fact.type)
     tells = fact.type in TROUBLES or fact.type in ENDS
@@ -51,10 +53,10 @@ def _noted(purchase: Purchase, fact: PlatformEvent, order_id: str) -> Purchase:
 
 def event_order_id(resource: JsonObject) -> str | None:
     """The order of an event's object, order or charge alike (PLATFORM §6.1, shape detection)."""
-    if resource.get("orderId"):
-        return str(resource["orderId"])
+    if named := as_id(resource.get("orderId")):
+        return named
     shaped = any(name in resource for name in ("items", "checkoutId", "payment"))
-    return str(resource["id"]) if shaped and resource.get("id") else None
+    return (as_id(resource.get("id")) or None) if shaped else None
 
 
 def _nothing_new(purchase: Purchase, fact: PlatformEvent, order_id: str) -> bool:

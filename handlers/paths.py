@@ -16,6 +16,11 @@ def value_at(document: Mapping[str, Any], path: str) -> Any:
     return value
 
 
+def as_id(value: Any) -> str:
+    """An id as text; empty for what can't be one."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
 def nested(path: str, value: Any) -> JsonObject:
     """`{"shipTo": {"name": value}}` for the path `shipTo.name`."""
     first, _, rest = path.partition(".")

@@ -6,7 +6,7 @@ from typing import Any
 
 from handlers.cloning import MARK
 from handlers.order_events import event_order_id
-from handlers.paths import value_at
+from handlers.paths import as_id, value_at
 from schemas.base import JsonObject
 
 Key = tuple[str, str]
@@ -39,7 +39,7 @@ def route(type: str, resource: JsonObject) -> Route | Ignored:
     """Orders wait for their purchase; what only concerns a checkout or a source does not, since
     a purchase that is handed over later reads those anyway."""
     if type.startswith("order."):
-        return _order(resource)
+        return _order(type, resource)
     if type in ("checkout.created", "checkout.updated"):
         mark = str(value_at(resource, f"metadata.{MARK}") or "")
         owner = mark.partition("/")[0] or None
@@ -76,18 +76,22 @@ def stale(created: datetime, now: datetime, most: timedelta, *, redriven: bool) 
     return not redriven and created < now - most
 
 
-def _order(resource: JsonObject) -> Route | Ignored:
+def _order(type: str, resource: JsonObject) -> Route | Ignored:
+    """A charge names its order, or at least its session; else it must be read to tell."""
     if resource.get("checkoutSessionId"):
         return Ignored("platform_checkout_session")  # the platform's own flow (DESIGN, Router)
     keys = _keys(
         checkout=resource.get("checkoutId"),
         order=event_order_id(resource),
+        session=resource.get("paymentSessionId"),
         upstream=resource.get("upstreamId"),
     )
+    if not keys and type.startswith("order.charge."):
+        keys = _keys(charge=resource.get("id"))
     return Route(keys, wait=True) if keys else Ignored("names_no_order")
 
 
 def _keys(**named: Any) -> tuple[Key, ...]:
     """The keys that have a value; an id longer than any that we store can't be one of ours."""
-    texts = ((kind, str(value)) for kind, value in named.items() if value)
-    return tuple((kind, text) for kind, text in texts if len(text) <= LONGEST_ID)
+    texts = ((kind, as_id(value)) for kind, value in named.items())
+    return tuple((kind, text) for kind, text in texts if 0 < len(text) <= LONGEST_ID)

@@ -158,3 +158,22 @@ async def test_an_order_that_nobody_handed_over_is_left_alone(stage: Stage) -> N
     done = await stage.buy(checkout)
     assert (done["state"], done["orderId"]) == ("accepted", order["id"])
     await one_order(stage, checkout.upstream)
+
+
+@pytest.mark.parametrize("named", ["orderId", "paymentSessionId", "nothing but its id"])
+async def test_a_failed_charge_finds_its_order_whatever_its_event_names(
+    trouble: Stage, named: str
+) -> None:
+    """Half the fields may be gone: what is left is read at the platform (PLATFORM §6.1)."""
+    pending = await trouble.buy(await trouble.paid("ChargeRemainPending"))
+    assert (pending["state"], pending["reason"]) == ("pending", "processing")
+    await disturb(trouble, webhook_lost=1)
+    path = f"/_sandbox/orders/{pending['orderId']}/trouble"
+    await trouble.platform("POST", path, {"kind": "charge_failed"})
+    await trouble.http.delete(trouble.sandbox.url + "/_sandbox/faults")
+    made = trouble.sandbox.world.orders[pending["orderId"]].charge_ids[0]
+    charge = await trouble.platform("GET", f"/charges/{made}")
+    told = {name: charge[name] for name in ("id", "state", named) if name in charge}
+    event = {"type": "order.charge.failed", "object": told, "liveMode": True}
+    await trouble.platform("POST", "/_sandbox/events", event)
+    await trouble.reaches(pending, "held", "payment_required", seconds=25.0)
