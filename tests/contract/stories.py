@@ -43,7 +43,7 @@ from schemas.results import Succeeded
 from tests.contract.recorder import Exchange, recording
 from tests.contract.samples import FULL
 from tests.shell.sandbox.shop import CHECKOUT, PLACE
-from tests.shell.service.serving import KEY, SETTINGS
+from tests.shell.service.serving import KEY, SETTINGS, eventually
 from tests.shell.service.stage import DECLINED_CARD, Checkout, Json, Stage, staged
 
 NOW = datetime(2024, 5, 2, 9, 0, tzinfo=UTC)
@@ -132,6 +132,21 @@ async def cancels_a_pending_order(stage: Stage) -> None:
     await stage.reaches(pending, "lost", "cancelled")
 
 
+async def hears_of_a_charge_without_its_order(stage: Stage) -> None:
+    pending = await stage.buy(await stage.paid("ChargeRemainPending"))
+    charge = stage.sandbox.world.orders[pending["orderId"]].charge_ids[0]
+    read = f"/charges/{charge}"
+    event = {"type": "order.charge.pending", "object": {"id": charge}, "liveMode": True}
+    await stage.platform("POST", "/_sandbox/events", event)
+
+    async def settled() -> bool:
+        items = await stage.timeline(pending)
+        return any(i["kind"] == "fact" and i["body"].get("data") == {"object": {"id": charge}}
+                   for i in items)  # fmt: skip
+
+    await eventually(settled, 20.0, read)
+
+
 async def loses_an_answer(stage: Stage) -> None:
     paid = await stage.paid()
     await stage.fault(paid, "after_commit")
@@ -185,7 +200,7 @@ STORIES: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     pays_at_once, chooses_a_source, is_declined, is_declined_without_a_create_request,
     is_mended_by_itself, corrects_the_data, corrects_what_only_a_new_checkout_takes,
     cancels_a_pending_order, loses_an_answer, loses_the_answer_to_a_new_checkout, is_registered,
-    saves_a_source, has_store_credit,
+    saves_a_source, has_store_credit, hears_of_a_charge_without_its_order,
 )  # fmt: skip
 
 

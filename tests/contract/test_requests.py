@@ -17,6 +17,7 @@ CALLS = {
     "GET /orders",
     "GET /orders/{id}",
     "GET /sources/{id}",
+    "GET /charges/{id}",
     "GET /customers/{id}",
     "GET /events",
     "POST /orders",
