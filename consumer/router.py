@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -212,12 +213,12 @@ def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Statu
     """Find the purchase by the keys that the event names; park what may get one later."""
     resource = event.data.object or event.data.previous_attributes
     if asks_to_be_forgotten(event.type, resource):
-        wanted = ForgetRequest(customer_id=str(resource.get("id")))
+        wanted = _person(resource)
         forgetting.request(connection, wanted, f"event/{event.id}", "internal", entry.at)
         return _mark(connection, entry, "done", "forget")
     found = route(event.type, resource)
     if isinstance(found, Ignored):
-        return _mark(connection, entry, "ignored", found.reason)
+        return _mark(connection, entry, "dead" if found.odd else "ignored", found.reason)
     owner = purchases.find(connection, found.keys)
     if owner and event.type == "checkout.created":
         return _mark(connection, entry, "ignored", "known_checkout")
@@ -233,6 +234,14 @@ def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Statu
     reason = UNPLACED if only_order else LOOKED_UP
     inbox.park(connection, entry.seq, found.keys, reason)
     return "parked", reason
+
+
+def _person(customer: JsonObject) -> ForgetRequest:
+    """Whom a customer's event is about. Raises `Undecidable`."""
+    try:
+        return ForgetRequest(customer_id=as_id(customer.get("id")))
+    except ValidationError as error:
+        raise Undecidable("not understood: data.object.id") from error
 
 
 def _fan_out(connection: Connection, entry: Entry, owners: list[str]) -> tuple[Status, str]:

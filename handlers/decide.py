@@ -157,7 +157,7 @@ def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment, policy: Poli
         return ignore(purchase, "timer.hold_ended", "DESIGN, timers", timer=fact.name)
     if purchase.state is State.UNKNOWN:
         return unknown.look(purchase, "timer.look", moment)
-    if purchase.state is State.PENDING and purchase.order:
+    if purchase.state in (State.PENDING, State.REVIEW) and purchase.order:
         return order_events.look_again(purchase, purchase.order.id)
     reading, commands = read(purchase)
     return Decision(reading, f"timer.{fact.name}", "DESIGN, timers", commands)
@@ -171,6 +171,9 @@ def _on_deadline(purchase: Purchase, fact: TimerFired) -> Decision:
     match waits(purchase).end:
         case End.REFRESH if purchase.order:
             return provider.refresh(purchase, purchase.order.id, "timer.redirect", provider.OVERDUE)
+        case End.ALERT:
+            waiting = change(purchase, deadline=None)
+            return Decision(waiting, "timer.pending_too_long", "I6", alert="pending_too_long")
         case End.REVIEW:  # not the shopper's fault, and money may move
             waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
             return Decision(waiting, "timer.in_flight", "PLATFORM §3.1", alert="in_flight_too_long")

@@ -84,6 +84,14 @@ def charges_failed(order: OrderRecord) -> bool:
     return "failed" in states and states <= LOST_CHARGES
 
 
+def for_fraud(order: OrderRecord) -> bool:
+    """Whether an order was ended for fraud: such a one is never offered recovery (PLATFORM §2.9).
+
+    The one documented value is `fraud`; whatever else has the word in it is taken for it.
+    """
+    return "fraud" in (order.cancel_reason or "").casefold() or order.fraud_state == "blocked"
+
+
 def payment_failed(order: OrderRecord) -> bool:
     """Whether an order is over because its payment failed, not because somebody ended it.
 

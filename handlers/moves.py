@@ -50,13 +50,21 @@ def hold(
 ) -> tuple[Purchase, tuple[Planned, ...]]:
     """Hold the purchase, with the timers that look at it and that end it (`handlers.waiting`)."""
     held = enter(purchase, State.HELD, reason, message=message, next_action=next_action)
-    patience = life(held, policy)
-    if patience is None or held.deadline:
-        return held, ()
-    held = change(held, deadline=moment.now + patience)
-    wake = Wake(name="deadline", hold=held.hold)
-    ending = Planned(key=f"{held.id}/{held.hold}/deadline", command=wake, due=held.deadline)
-    return held, (ending, *first_look(held, moment.now, policy))
+    held, ending = patience(held, moment, policy)
+    return held, (*ending, *(first_look(held, moment.now, policy) if ending else ()))
+
+
+def patience(
+    purchase: Purchase, moment: Moment, policy: Policy
+) -> tuple[Purchase, tuple[Planned, ...]]:
+    """With the deadline of its wait and the timer for it, unless it has one or never ends."""
+    lasts = life(purchase, policy)
+    if lasts is None or purchase.deadline:
+        return purchase, ()
+    waiting = change(purchase, deadline=moment.now + lasts)
+    ending = Wake(name="deadline", hold=waiting.hold)
+    key = f"{waiting.id}/{waiting.hold}/deadline"
+    return waiting, (Planned(key=key, command=ending, due=waiting.deadline),)
 
 
 def struggle(

@@ -20,13 +20,17 @@ def on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
     """An order or charge event: a snapshot, so read the order, unless we know as much.
 
     Of a few failures only the event itself tells (§5.11): that is noted before the read. One
-    that names no order is about the purchase's own.
+    that names no order is about the purchase's own; one of a charge that shows the order says
+    nothing about the order's own state (§8 #1).
     """
-    order_id = event_order_id(fact.object) or (purchase.order.id if purchase.order else None)
+    order_id = event_order_id(fact.type, fact.object) or (
+        purchase.order.id if purchase.order else None
+    )
     if order_id is None:
         return ignore(purchase, "event.no_order", "PLATFORM §6.1", type=fact.type)
     tells = fact.type in TROUBLES or fact.type in ENDS
-    if not tells and _nothing_new(purchase, fact, order_id):
+    settled = not fact.type.startswith("order.charge.") or fact.object.get("orderId")
+    if not tells and settled and _nothing_new(purchase, fact, order_id):
         return ignore(purchase, "event.nothing_new", "PLATFORM §6.2", order=order_id)
     noted = _noted(purchase, fact, order_id) if tells else purchase
     key = f"{purchase.id}/order/{order_id}/event/{fact.event_id}"
@@ -40,7 +44,7 @@ def _noted(purchase: Purchase, fact: PlatformEvent, order_id: str) -> Purchase:
     It may be the first that we hear of our own order, but never of a second one.
     """
     known = next((o for o in purchase.orders if o.id == order_id), None)
-    if known is None and purchase.orders:
+    if known is None and orders.live_orders(purchase):
         return purchase
     known = known or OrderRecord(id=order_id, checkout_id=None, state=None)
     trouble = trouble_told(fact.type, known.trouble)
@@ -51,12 +55,13 @@ def _noted(purchase: Purchase, fact: PlatformEvent, order_id: str) -> Purchase:
     return change(purchase, orders=(*others, told))
 
 
-def event_order_id(resource: JsonObject) -> str | None:
+def event_order_id(type: str, resource: JsonObject) -> str | None:
     """The order of an event's object, order or charge alike (PLATFORM §6.1, shape detection)."""
     if named := as_id(resource.get("orderId")):
         return named
     shaped = any(name in resource for name in ("items", "checkoutId", "payment"))
-    return (as_id(resource.get("id")) or None) if shaped else None
+    own = shaped or not type.startswith("order.charge.")
+    return (as_id(resource.get("id")) or None) if own else None
 
 
 def _nothing_new(purchase: Purchase, fact: PlatformEvent, order_id: str) -> bool:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from handlers import provider, stale
 from handlers.aftermath import trouble_read
 from handlers.decision import Decision, Moment, ignore
-from handlers.matrix import Meaning, meaning, payment_failed
+from handlers.matrix import Meaning, for_fraud, meaning, payment_failed
 from handlers.moves import change, end, with_condition
 from handlers.paths import present, without
 from handlers.policy import Policy
@@ -194,7 +194,10 @@ def _meant(
         return _cancelling(purchase, record)
     if purchase.state is State.ACCEPTED:
         return _after_acceptance(purchase, record)
-    if purchase.replacing == record.id and found in provider.WAITING | {Meaning.FAILED}:
+    waits = found in provider.WAITING | {Meaning.FAILED}
+    if purchase.reason is Reason.STALE_ORDER and waits:
+        return stale.still_there(purchase, moment, policy)
+    if purchase.replacing == record.id and waits:
         return Decision(purchase, "order.being_replaced", "I5")  # its cancel is under way
     free = change(purchase, replacing=None)
     match found:
@@ -246,7 +249,7 @@ def live_orders(purchase: Purchase) -> list[OrderRecord]:
 
 def _cancelled(purchase: Purchase, record: OrderRecord, how: str, policy: Policy) -> Decision:
     """Who ended it: the bank or a deadline may be recovered from, a person or fraud may not."""
-    if record.cancel_reason == "fraud":
+    if for_fraud(record):
         lost = end(purchase, State.LOST, Reason.FRAUD, "order.failed")
         return Decision(lost, "order.final", SOURCE)
     at_once = how == "submission.created"  # row 10: ask for new payment
@@ -261,7 +264,7 @@ def _cancelling(purchase: Purchase, record: OrderRecord) -> Decision:
     """The shopper had cancelled: take the order back, and promise nothing before it is read."""
     if record.state not in GONE:
         return stale.take_back(purchase, record, "order.take_back")
-    reason = Reason.FRAUD if record.cancel_reason == "fraud" else Reason.CANCELLED
+    reason = Reason.FRAUD if for_fraud(record) else Reason.CANCELLED
     message = "order.failed" if reason is Reason.FRAUD else "order.cancelled"
     lost = end(change(purchase, replacing=None), State.LOST, reason, message)
     return Decision(lost, "order.cancelled", SOURCE)

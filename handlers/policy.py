@@ -25,7 +25,9 @@ class Policy:
     slow_look: timedelta = timedelta(minutes=10)
     redirect_wait: timedelta = timedelta(minutes=30)  # then the redirect counts as abandoned
     reopenings: int = 1  # returns in vain after which the provider's page is offered once more
-    money_look: timedelta = timedelta(minutes=1)  # between looks at money on its way
+    money_look: timedelta = timedelta(minutes=1)  # the first look at money on its way
+    pending_patience: timedelta = timedelta(days=14)  # then somebody is told that an order waits
+    review_look: timedelta = timedelta(days=1)  # between looks at an order that a person has
     pending_look: timedelta = timedelta(hours=1)  # a webhook may have been lost
     # Between looks at a purchase that waits for the shopper; the last one repeats.
     held_looks: tuple[timedelta, ...] = (

@@ -55,11 +55,16 @@ def view(purchase: Purchase, *, shop: bool) -> PurchaseView:
         total=_total(purchase),
         shopper=_shopper(purchase),
         submissions=_submissions(purchase, shop=shop),
-        deadline=purchase.deadline,
+        deadline=purchase.deadline if _ends(purchase) else None,
         created_at=purchase.created_at,
         updated_at=purchase.updated_at,
         version=purchase.version,
     )
+
+
+def _ends(purchase: Purchase) -> bool:
+    """Whether the deadline is anybody's but ours: a pending order ends as the platform says."""
+    return purchase.state is State.HELD or purchase.reason is Reason.REDIRECT
 
 
 def fulfil(purchase: Purchase) -> bool:

@@ -1,16 +1,14 @@
 """The provider's page and the transfer: shoppers who pay elsewhere (PLATFORM §5.6, §5.7)."""
 
-from dataclasses import replace
-
 from handlers import stale
 from handlers.decision import Decision, Moment
 from handlers.matrix import Meaning
-from handlers.moves import change, end, step, wake
+from handlers.moves import change, end, patience, step, wake
 from handlers.policy import Policy
 from handlers.redirects import allowed
-from handlers.waiting import life, order_look
+from handlers.waiting import order_look
 from schemas.base import JsonObject
-from schemas.commands import Planned, RefreshOrder, Wake
+from schemas.commands import RefreshOrder
 from schemas.platform import Order
 from schemas.purchase import OrderRecord, Purchase, Reason, State
 
@@ -71,24 +69,7 @@ def _redirect(
         return stale.begin(change(purchase, returns=returns), record, "order.abandoned")
     sent = _pending(purchase, Reason.REDIRECT, {"action": "redirect", "redirectUrl": url})
     sent = change(sent, returns=returns)
-    decision = looked_at(sent, "order.redirect", moment, policy)
-    return _with_deadline(decision, moment, policy)
-
-
-def _with_deadline(decision: Decision, moment: Moment, policy: Policy) -> Decision:
-    """No time-out is documented for an abandoned redirect: it is ours to set (PLATFORM §5.6)."""
-    purchase = decision.purchase
-    patience = life(purchase, policy)
-    if purchase.deadline or patience is None:
-        return decision
-    due = moment.now + patience
-    timer = Planned(
-        key=f"{purchase.id}/{purchase.hold}/deadline",
-        command=Wake(name="deadline", hold=purchase.hold),
-        due=due,
-    )
-    purchase = change(purchase, deadline=due)
-    return replace(decision, purchase=purchase, commands=(*decision.commands, timer))
+    return looked_at(sent, "order.redirect", moment, policy)
 
 
 def _funds(
@@ -114,12 +95,16 @@ def _pending(purchase: Purchase, reason: Reason, next_action: JsonObject | None 
 
 
 def looked_at(purchase: Purchase, rule: str, moment: Moment, policy: Policy) -> Decision:
-    """A pending order is looked at now and then: the event that ends the wait may be lost."""
-    due = order_look(purchase, moment.now, policy)
+    """A pending order is looked at now and then: the event that ends the wait may be lost.
+
+    No time-out is documented for any of them: when the patience ends is ours to say (§5.6).
+    """
+    waits, timers = patience(purchase, moment, policy)
+    due = order_look(waits, moment.now, policy)
     if due is None:
-        return Decision(purchase, rule, "PLATFORM §4.1")
-    looking, commands = wake(purchase, "order", due)
-    return Decision(looking, rule, "PLATFORM §4.1", commands)
+        return Decision(waits, rule, "PLATFORM §4.1", timers)
+    looking, commands = wake(waits, "order", due)
+    return Decision(looking, rule, "PLATFORM §4.1", (*commands, *timers))
 
 
 def refresh(purchase: Purchase, order_id: str, rule: str, how: str = REFRESHED) -> Decision:

@@ -30,9 +30,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Nothing for us, and why."""
+    """Nothing for us, and why; `odd`: a person should see it among the dead letters."""
 
     reason: str
+    odd: bool = False
 
 
 def route(type: str, resource: JsonObject) -> Route | Ignored:
@@ -82,13 +83,13 @@ def _order(type: str, resource: JsonObject) -> Route | Ignored:
         return Ignored("platform_checkout_session")  # the platform's own flow (DESIGN, Router)
     keys = _keys(
         checkout=resource.get("checkoutId"),
-        order=event_order_id(resource),
+        order=event_order_id(type, resource),
         session=resource.get("paymentSessionId"),
         upstream=resource.get("upstreamId"),
     )
     if not keys and type.startswith("order.charge."):
         keys = _keys(charge=resource.get("id"))
-    return Route(keys, wait=True) if keys else Ignored("names_no_order")
+    return Route(keys, wait=True) if keys else Ignored("names_no_order", odd=True)
 
 
 def _keys(**named: Any) -> tuple[Key, ...]:

@@ -13,7 +13,18 @@ from pydantic import TypeAdapter, ValidationError
 from handlers.credits import refuse_all
 from handlers.decision import Decision, Moment, ignore
 from handlers.matrix import MONEY_CHARGES, MONEY_SESSIONS, charges_failed
-from handlers.moves import again, backoff, change, check, end, enter, later, step, wake
+from handlers.moves import (
+    again,
+    backoff,
+    change,
+    check,
+    end,
+    enter,
+    later,
+    patience,
+    step,
+    wake,
+)
 from handlers.policy import Policy
 from handlers.tables import Action, remedy
 from schemas.commands import CancelOrder, InspectOrder, Line, ReadOrder
@@ -23,6 +34,7 @@ from schemas.purchase import Declined, OrderRecord, Purchase, Reason, State
 from schemas.results import NeverSent, PlatformProblem, Rejected, Succeeded, Unavailable
 
 MOST_READS = 4  # of a cancel that was taken, until the read shows it
+DONE_BEFORE = ("order_cancelled", "item_cancelled")  # a refusal that says that it is done
 WAITED_FOR = frozenset({"redirect", "receiver"})  # flows whose source is chargeable once paid
 SOURCES: TypeAdapter[tuple[Source, ...]] = TypeAdapter(tuple[Source, ...])
 
@@ -72,8 +84,11 @@ def await_money(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
     """Money is on its way: wait for the order to say so, and look now and then."""
     free = change(purchase, replacing=None)
     waiting = enter(free, State.PENDING, Reason.PROCESSING, message="order.processing")
-    waiting, commands = wake(waiting, "order", moment.now + policy.money_look)
-    return Decision(waiting, "order.money_on_its_way", "I5", commands)
+    waiting, timers = patience(waiting, moment, policy)
+    lasted = moment.now - (waiting.deadline or moment.now) + policy.pending_patience
+    pause = min(max(lasted, policy.money_look), policy.pending_look)
+    waiting, commands = wake(waiting, "order", moment.now + pause)
+    return Decision(waiting, "order.money_on_its_way", "I5", (*commands, *timers))
 
 
 def cancel(purchase: Purchase, order: OrderRecord) -> Decision:
@@ -117,6 +132,8 @@ def on_cancelled(
             return _inspect(purchase, order_id, "order.inspect_again")
         case Succeeded():
             return _read_back(purchase, order_id, f"taken/{fact.attempt}")
+        case Rejected() as refused if refused.first.code in DONE_BEFORE:
+            return _read_back(purchase, order_id, f"taken/{fact.attempt}")
         case Rejected():
             return _read_back(purchase, order_id, f"refused/{fact.attempt}")
         case _:
@@ -143,7 +160,16 @@ def not_gone(
     refused = end(
         change(purchase, replacing=None), State.REVIEW, Reason.STALE_ORDER, "order.processing"
     )
-    return Decision(refused, "order.cancel_refused", "I5", evidence=seen, alert="stale_order")
+    looking, commands = wake(refused, "order", moment.now + policy.review_look)
+    return Decision(
+        *(looking, "order.cancel_refused", "I5", commands), evidence=seen, alert="stale_order"
+    )
+
+
+def still_there(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
+    """A person has it, and it neither was paid nor has gone: look again tomorrow."""
+    looking, commands = wake(purchase, "order", moment.now + policy.review_look)
+    return Decision(looking, "order.still_stale", "I5", commands)
 
 
 def recover(purchase: Purchase, order: OrderRecord, policy: Policy) -> Decision:

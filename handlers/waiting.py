@@ -34,6 +34,7 @@ class End(StrEnum):
     EXPIRE = "expire"  # what could be read was read: lost
     LOOK_THEN_EXPIRE = "look_then_expire"  # one more reading, its orders included, then lost
     REFRESH = "refresh"  # ask for the order once more; still not paid: it is replaced (§5.6)
+    ALERT = "alert"  # somebody is told; it goes on
     REVIEW = "review"  # a person
 
 
@@ -63,12 +64,17 @@ def _redirect(policy: Policy) -> timedelta | None:
     return policy.redirect_wait
 
 
+def _patience(policy: Policy) -> timedelta | None:
+    return policy.pending_patience
+
+
 def _held(*expects: str) -> Wait:
     return Wait((*expects, "cancel"), Looking.IDLE, _hold, End.LOOK_THEN_EXPIRE)
 
 
 def _pending(*expects: str) -> Wait:
-    return Wait((*expects, "cancel"), Looking.ORDER, _forever, End.NEVER)
+    """The platform ends these; no clock of ours does (PLATFORM §5.7)."""
+    return Wait((*expects, "cancel"), Looking.ORDER, _patience, End.ALERT)
 
 
 def _ended(*expects: str) -> Wait:

@@ -29,7 +29,8 @@ EXPECTED = [
 
 
 def order(order_id: str, name: str, checkout: str, *, live: bool = True) -> Document:
-    return {"id": order_id, "upstreamId": name, "checkoutId": checkout, "live": live}
+    made: Document = {"id": order_id, "upstreamId": name, "checkoutId": checkout, "live": live}
+    return made | {"metadata": {}, "charges": []}
 
 
 def charge(checkout: str, source: str, order_id: str | None, result: str) -> Document:
@@ -52,7 +53,7 @@ def purchase(
     id: str, name: str, checkouts: list[str], state: str, reason: str | None = None, **more: Any
 ) -> Document:
     known: Document = {"id": id, "upstreamId": name, "checkoutIds": checkouts, "orderId": None}
-    return known | {"state": state, "reason": reason, "submissions": []} | more
+    return known | {"state": state, "reason": reason, "submissions": [], "orders": []} | more
 
 
 @pytest.fixture
@@ -67,6 +68,7 @@ def ledger() -> Document:
         ],
         "submissions": [submission("c1"), submission("c2"), submission("c3")],
         "deadTouches": [],
+        "cancels": [],
     }
 
 
@@ -251,7 +253,45 @@ def test_recovered_is_an_order_in_spite_of_an_error(
     state: str, statuses: tuple[int | None, ...], counts: bool
 ) -> None:
     answers = [{"status": status} for status in statuses]
-    assert recovered({"state": state, "submissions": answers}) is counts
+    known = {"state": state, "submissions": answers, "orders": [{"id": "o1"}], "orderId": "o1"}
+    assert recovered(known) is counts
+
+
+def test_recovered_is_an_order_after_one_that_failed_later() -> None:
+    orders = [{"id": "o1"}, {"id": "o2"}]
+    known = {"state": "accepted", "submissions": [], "orders": orders, "orderId": "o2"}
+    assert recovered(known)
+
+
+@pytest.mark.parametrize(
+    ("by", "moving", "reason", "found"),
+    [
+        ("merchant", True, "fraud", True),
+        ("merchant", False, "fraud", False),
+        ("merchant", True, "cancelled", False),
+        ("platform", True, "fraud", False),
+    ],
+)
+def test_an_order_that_was_cancelled_while_it_was_being_paid_is_found(
+    ledger: Document,
+    purchases: list[Document],
+    by: str,
+    moving: bool,
+    reason: str,
+    found: bool,
+) -> None:
+    ledger["cancels"].append({"orderId": "o9", "by": by, "moneyOnItsWay": moving})
+    purchases[1] |= {"reason": reason, "orders": [{"id": "o9"}]}
+    assert ((Kind.STALE, "p2") in kinds(ledger, purchases)) is found
+
+
+@pytest.mark.parametrize("held", [0, 4.5, 9.0])
+def test_store_credit_that_is_lost_or_doubled_is_found(
+    ledger: Document, purchases: list[Document], held: float
+) -> None:
+    credit = {"credit": True, "money": "held", "amount": held}
+    ledger["orders"][0] |= {"metadata": {"credit": 4.5}, "charges": [credit] if held else []}
+    assert ((Kind.CREDIT, "p1") in kinds(ledger, purchases)) is (held != 4.5)
 
 
 @pytest.mark.parametrize("shoppers", [1, 5, 11, 12, 18, 100, 300, 1000])
