@@ -19,7 +19,7 @@ from consumer.web.purchases import not_now
 from handlers.calls import NotNow
 from handlers.saved import listed
 from schemas.base import JsonObject
-from schemas.purchase import Condition, Purchase, State
+from schemas.purchase import Condition, OrderRecord, Purchase, Reason, State
 
 PATIENCE = 20.0  # seconds; a shopper waits
 # A new payment must not be collected where an order may exist or be about to (I2, I3, I6).
@@ -27,18 +27,36 @@ CLOSED = frozenset({State.SUBMITTING, State.UNKNOWN, State.ACCEPTED, State.LOST}
 
 
 async def show(deps: Deps, call: Call) -> Response:
-    """What the storefront needs to collect the payment for the current checkout."""
+    """What the storefront needs to collect the payment for the current checkout, or to show the
+    instructions for a transfer."""
     purchase = await read(deps, lambda connection: purchases.load(connection, call.id))
     if purchase is None:
         raise not_found()
+    if purchase.reason is Reason.FUNDS and purchase.order:
+        return _answer(await _instructions(deps, purchase, purchase.order))
     if purchase.state in CLOSED or purchase.current.condition is not Condition.OPEN:
         raise not_now(purchase, NotNow("no checkout is open for payment", None), shop=call.shop)
     checkout = await _read(deps, purchase, "checkouts", purchase.current.checkout_id)
     body = session(purchase, checkout)
     customer = await _customer(deps, purchase, checkout.get("customerId"))
     body["savedSources"] = listed(purchase, customer, deps.clock.now()) if customer else []
+    return _answer(body)
+
+
+def _answer(body: JsonObject) -> Response:
     headers = {"Cache-Control": "no-store"}
     return Response(json.dumps(body), 200, headers, "application/json")
+
+
+async def _instructions(deps: Deps, purchase: Purchase, order: OrderRecord) -> JsonObject:
+    """How to pay an order that waits for money (PLATFORM §4.1, rows 5 and 6): what the session
+    says, or else its source. Nothing else can be paid on it, so no secret of the session."""
+    body = session(purchase, await _read(deps, purchase, "orders", order.id))
+    if not body["nextAction"] and order.source_id:
+        source = await _read(deps, purchase, "sources", order.source_id)
+        data = {"sourceId": order.source_id, "sourceClientSecret": source.get("clientSecret")}
+        body["nextAction"] = {"action": "show_payment_instructions", "data": data}
+    return body | {"clientSecret": None, "savedSources": []}
 
 
 async def _customer(deps: Deps, purchase: Purchase, id: Any) -> JsonObject | None:

@@ -145,6 +145,27 @@ async def test_a_transfer_that_arrives_is_accepted(stage: Stage) -> None:
     await stage.reaches(purchase, "accepted")
 
 
+@pytest.mark.parametrize("shown", ["action", "source"])
+async def test_the_instructions_for_a_transfer_come_with_their_secret_by_payment_session_alone(
+    stage: Stage, shown: str
+) -> None:
+    await set_to(stage, instructions=shown)
+    try:
+        purchase = await sent_away(stage, "konbini")
+        answer = await stage.call("GET", f"/v1/purchases/{purchase['id']}/payment-session")
+    finally:
+        await set_to(stage, instructions="action")
+    session = answer.json()
+    assert answer.headers["cache-control"] == "no-store"
+    assert (session["clientSecret"], session["savedSources"]) == (None, [])
+    data = session["nextAction"]["data"]
+    assert data["sourceId"] == source_of(stage, purchase)
+    path = f"/_browser/instructions/{data['sourceId']}?clientSecret={data['sourceClientSecret']}"
+    assert (await stage.http.get(stage.sandbox.url + path)).status_code == 200
+    story = str(await stage.timeline(purchase)) + str(await stage.purchase(purchase["id"]))
+    assert data["sourceClientSecret"] not in story
+
+
 @pytest.mark.parametrize("told", ["cancelled", "failed_cancelled", "cancelled_failed", "failed"])
 async def test_an_expired_transfer_gets_one_new_checkout_whatever_is_told(
     stage: Stage, told: str
