@@ -49,6 +49,7 @@ def policy(settings: Settings) -> Policy:
         settle=timedelta(seconds=settings.platform_settle),
         consent_window=settings.consent_window,
         hold_deadline=settings.hold_deadline,
+        redirect_wait=settings.redirect_wait,
         redirect_hosts=settings.redirect_hosts,
         step_up=settings.step_up,
         loopback=httpx.URL(settings.platform_url).host in LOOPBACK,

@@ -1,7 +1,7 @@
 """The gate: whether a checkout, as just read, can become an order (I1, I9, I11, I12)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -62,6 +62,7 @@ WAITING = frozenset(
 )
 BROKEN = frozenset({"failed", "cancelled"})
 UNUSABLE_SOURCES = frozenset({"failed", "cancelled"})
+NOT_WITH_CREDIT = frozenset({"amazonPay"})  # PLATFORM §3.5
 # A source that the provider must still release before the submission (PLATFORM §2.7).
 REDIRECT_FIRST = frozenset({"payPal", "payPalCredit", "payPalBilling"})
 
@@ -235,7 +236,7 @@ def source_usable(_p: Purchase, sight: Sight, moment: Moment, _policy: Policy) -
     if source.state == "requires_action":
         return _step_up(sight)
     if source.state == "pending_redirect" and source.type in REDIRECT_FIRST:
-        return _short(sight, "gate.source_not_ready")
+        return replace(_short(sight, "gate.source_not_ready"), message="payment.redirect")
     return None
 
 
@@ -245,6 +246,14 @@ def expired(source: Source, now: datetime) -> bool:
     if card is None or not card.expiration_year or not card.expiration_month:
         return False
     return (card.expiration_year, card.expiration_month) < (now.year, now.month)
+
+
+def credit_combinable(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+    """Store credit goes with nearly every other source (PLATFORM §3.5)."""
+    types = {source.type for source in sight.checkout.payment.sources}
+    if "customerCredit" not in types or not types & NOT_WITH_CREDIT:
+        return None
+    return _payment(sight, "gate.source_not_with_credit", "PLATFORM §3.5", "payment.choose_another")
 
 
 def source_belongs(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
@@ -314,6 +323,7 @@ CHECKS: tuple[Check, ...] = (
     paid_in_full,
     billable,
     source_usable,
+    credit_combinable,
     source_belongs,
     source_saved,
     source_not_declined,

@@ -1,18 +1,18 @@
 """The source that the shopper chose: looked at, saved if they wish, attached (PLATFORM §5.5)."""
 
 from handlers import rejection
-from handlers.asks import for_another_source
+from handlers.asks import collect_payment, for_another_source
 from handlers.changes import attach, perhaps, update
 from handlers.decision import Decision, Moment, ignore
-from handlers.gate import Sight
-from handlers.moves import again, backoff, change, later, read, step, struggle, with_current
+from handlers.gate import REDIRECT_FIRST, Sight
+from handlers.moves import again, backoff, change, hold, later, read, step, struggle, with_current
 from handlers.paths import merged
 from handlers.policy import Policy
 from handlers.rejection import source_fault
 from handlers.saved import Unfit, unfit
 from schemas.commands import SaveSource
 from schemas.facts import CommandEnded
-from schemas.purchase import Purchase
+from schemas.purchase import Purchase, Reason
 from schemas.results import Rejected, Succeeded, Unavailable
 
 MOST_SAVES = 3  # attempts without an answer before it is attached unsaved
@@ -28,12 +28,30 @@ def proceed(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) ->
         wanted = merged(purchase.wanted_changes, {"customerId": source.customer_id})
         told = with_current(purchase, mended=(*purchase.current.mended, "customerId"))
         return update(told, wanted, sight, "source.name_customer", "PLATFORM §5.5")
+    if source.state == "pending_redirect" and source.type in REDIRECT_FIRST:
+        return _away(purchase, sight, moment, policy)
     saved = bool(source.reusable) and source.customer_id == customer_id
     if not purchase.save_source or saved:
         return attach(change(purchase, save_source=False), source.id)
     if customer_id is None:
         return attach(change(purchase, save_source=False), source.id, "source.nobody_to_save_for")
     return _save(purchase, customer_id, source.id)
+
+
+def _away(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:
+    """First the provider's page, then attach and submit: its event or the shopper's return
+    brings us back (PLATFORM §5.6)."""
+    if purchase.stale:
+        reading, again_at_once = read(purchase)
+        return Decision(reading, "reading.outdated", "I1", again_at_once)
+    held, commands = hold(
+        *(purchase, Reason.PAYMENT_INCOMPLETE, moment, policy),
+        message="payment.redirect",
+        next_action=collect_payment(sight.checkout.id, sight.session.id),
+    )
+    seen = {"source": purchase.wanted_source}
+    waiting = change(held, awaiting=None)
+    return Decision(waiting, "source.not_ready", "PLATFORM §5.6", commands, evidence=seen)
 
 
 def _refuse(

@@ -109,6 +109,7 @@ class Settings(StoreSettings):
     platform_settle: Seconds = 120.0
     consent_window: Duration = timedelta(minutes=30)
     hold_deadline: Duration = timedelta(days=7)
+    redirect_wait: Duration = timedelta(minutes=30)
     max_fact_age: Duration = timedelta(days=3)
     adopt: Annotated[Adopt, BeforeValidator(str.lower)] = "observe"
     redirect_hosts: Hosts = ()

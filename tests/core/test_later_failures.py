@@ -63,6 +63,17 @@ def test_blocked_after_a_review_is_final_and_offers_no_recovery() -> None:
     assert len(world.checkouts) == 1
 
 
+@pytest.mark.parametrize("reason", ["fraud", "Fraud", "suspected_fraud"])
+def test_every_word_for_fraud_is_one(reason: str) -> None:
+    world = chosen("funds")
+    world.run()
+    order(world)["cancelReason"] = reason
+    world.move(order(world)["id"], "cancelled", "failed")
+    world.deliver(-1)
+    world.run()
+    assert where(world) == (State.LOST, Reason.FRAUD)
+
+
 # -- cancelled
 
 
@@ -109,8 +120,7 @@ def test_a_failed_charge_is_settled_by_reading_the_order_whatever_its_event_look
 ) -> None:
     world = chosen(behaviour)
     world.run()
-    world.mail.clear()
-    world.advance(5)
+    world.mail.clear()  # in the very second in which the order was read
     world.fail_charge(order(world)["id"], shape=shape)
     world.deliver()
     world.run()

@@ -6,11 +6,12 @@ import pytest
 
 from handlers.calls import refusal
 from handlers.policy import Policy
+from handlers.presentation import view
 from schemas.facts import CancelRequested, ShopperReturned
 from schemas.purchase import Condition, Reason, State
-from schemas.results import OutcomeUnknown
+from schemas.results import OutcomeUnknown, Succeeded
 from tests.core.test_regressions import HOUR, chosen, where
-from tests.core.world import World
+from tests.core.world import World, rejected
 
 BACK = ShopperReturned()
 
@@ -374,3 +375,104 @@ def test_a_transfer_is_never_given_up_by_our_own_clock() -> None:
     world.live(timedelta(days=6).total_seconds())
     assert where(world) == (State.PENDING, Reason.FUNDS)
     assert not world.planned("cancel_order")
+
+
+# -- what §5.6 says of the time after the return
+
+
+def test_after_the_refresh_in_review_is_success_and_waits() -> None:
+    world = sent_away()
+    source_of(world)["state"] = "chargeable"
+    assert world.call(BACK)
+    slot = world.until("refresh_order")
+    answer = world.send(slot)
+    assert isinstance(answer, Succeeded)
+    body = answer.body | {"state": "in_review", "fraudState": "review_opened"}
+    world.orders[str(order(world)["id"])] |= body
+    world.answer(slot, answer.model_copy(update={"body": body}))
+    assert where(world) == (State.PENDING, Reason.FRAUD_REVIEW)
+    assert not world.planned("cancel_order")
+
+
+@pytest.mark.parametrize("session", ["pending", "pending_funds", "pending_redirect"])
+def test_after_the_return_only_accepted_is_fulfilled(session: str) -> None:
+    """One page says that fulfilment may begin at once; that is wrong (PLATFORM §8 #12)."""
+    world = sent_away()
+    world.orders[str(order(world)["id"])]["payment"]["session"]["state"] = session
+    back(world)
+    assert not view(world.purchase, shop=False).fulfil
+    world.move(str(order(world)["id"]), "accepted", "complete")
+    world.deliver(-1)
+    world.run()
+    assert view(world.purchase, shop=False).fulfil
+
+
+@pytest.mark.parametrize("code", ["order_cancelled", "item_cancelled"])
+def test_a_cancel_refused_because_it_is_done_is_read_until_it_shows(code: str) -> None:
+    world = sent_away()
+    back(world)
+    assert world.call(BACK)
+    slot = world.until("cancel_order")
+    world.answer(slot, rejected(409, code, "orderId"))
+    world.run()
+    assert where(world) == (State.PENDING, Reason.PROCESSING), "one read that lags proves nothing"
+    world.move(str(order(world)["id"]), "cancelled", "failed")
+    world.live(60)
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+
+
+def test_a_cancel_refused_because_the_order_was_sold_is_for_a_person_unless_it_is_read_so() -> None:
+    world = sent_away()
+    back(world)
+    assert world.call(BACK)
+    slot = world.until("cancel_order")
+    world.answer(slot, rejected(409, "order_complete", "orderId"))
+    world.run()
+    assert where(world) == (State.REVIEW, Reason.STALE_ORDER)
+
+
+def test_what_a_person_has_is_looked_at_daily_and_a_late_accepted_wins() -> None:
+    world = sent_away()
+    world.cancels = "refused"
+    back(world)
+    back(world)
+    assert where(world) == (State.REVIEW, Reason.STALE_ORDER)
+    world.live(3 * 86400)
+    assert where(world) == (State.REVIEW, Reason.STALE_ORDER)
+    world.move(str(order(world)["id"]), "accepted", "complete")
+    world.mail.clear()
+    world.live(world.policy.review_look.total_seconds() + 60)
+    assert where(world) == (State.ACCEPTED, None)
+
+
+def test_somebody_is_told_of_a_transfer_that_waits_for_weeks() -> None:
+    world = sent_away("funds")
+    world.live(timedelta(days=20).total_seconds())
+    assert where(world) == (State.PENDING, Reason.FUNDS)
+    assert world.alerts == ["pending_too_long"]
+    assert view(world.purchase, shop=False).deadline is None, "nothing ends by our clock"
+
+
+def test_money_on_its_way_is_looked_at_more_and_more_rarely() -> None:
+    world = sent_away()
+    back(world)
+    assert world.call(BACK)
+    slot = world.until("inspect_order")
+    source_of(world)["state"] = "chargeable"
+    world.orders[str(order(world)["id"])]["payment"]["session"]["state"] = "complete"
+    world.finish(slot)
+    before = len(world.decisions)
+    world.live(24 * HOUR)
+    assert where(world) == (State.PENDING, Reason.PROCESSING)
+    assert len(world.decisions) - before < 120
+
+
+def test_paypal_is_not_even_attached_before_the_shopper_is_back() -> None:
+    world = World()
+    world.open()
+    world.begin()
+    world.run()
+    assert world.choose(paypal(world))
+    world.run()
+    assert world.purchase.message == "payment.redirect"
+    assert not world.planned("attach_source")
