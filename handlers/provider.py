@@ -19,7 +19,12 @@ OVERDUE = "order.overdue"  # how it was read when the time for the redirect was 
 
 def page(order: Order) -> str | None:
     """Where the shopper is to be sent, if the session says so."""
-    return _data(order).get("redirectUrl")
+    return _text(order, "redirectUrl")
+
+
+def _text(order: Order, name: str) -> str | None:
+    value = _data(order).get(name)
+    return value if isinstance(value, str) and value else None
 
 
 def _data(order: Order) -> JsonObject:
@@ -76,7 +81,7 @@ def _funds(
     purchase: Purchase, order: Order, record: OrderRecord, moment: Moment, policy: Policy
 ) -> Decision:
     """Show the instructions; where none are named they are the primary source's (row 6)."""
-    source = _data(order).get("sourceId") or record.source_id
+    source = _text(order, "sourceId") or record.source_id
     action = {"action": "show_payment_instructions", "sourceId": source} if source else None
     shown = _pending(purchase, Reason.FUNDS, action)
     return looked_at(shown, "order.funds", moment, policy)

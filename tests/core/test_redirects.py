@@ -7,7 +7,10 @@ import pytest
 from handlers.calls import refusal
 from handlers.policy import Policy
 from handlers.presentation import view
+from handlers.provider import page
+from handlers.redirects import allowed
 from schemas.facts import CancelRequested, ShopperReturned
+from schemas.platform import Order
 from schemas.purchase import Condition, Reason, State
 from schemas.results import OutcomeUnknown, Succeeded
 from tests.core.test_regressions import HOUR, chosen, where
@@ -137,6 +140,51 @@ def test_a_page_that_the_settings_do_not_allow_is_not_shown_to_the_shopper() -> 
     assert where(world) == (State.REVIEW, Reason.UNDECIDED)
     assert world.purchase.next_action is None
     assert "redirect_refused" in world.alerts
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example\\@pay.example.test/",
+        "https://evil.example\\.pay.example.test/",
+        "https://pay.example.test\\@evil.example/",
+        "https://pay.example.test@evil.example/",
+        "https://someone@pay.example.test/",
+        "https://pay.example.test.evil.example/",
+        "https://pay.example.test./",
+        "https://pay.example.test:x/",
+        "https://pay.example.test/\n/x",
+        "https:\\\\pay.example.test/",
+        "https:///pay.example.test",
+        "//pay.example.test/",
+        "http://pay.example.test/",
+        "javascript://pay.example.test/%0aalert(1)",
+        "data:text/html,x",
+        "https://[pay.example.test",
+        "https://xn--py-8ka.example.test/",
+        "",
+    ],
+)
+def test_a_url_that_a_browser_may_read_otherwise_is_not_allowed(url: str) -> None:
+    hosts = ("pay.example.test",)
+    assert not allowed(url, Policy(redirect_hosts=hosts))
+    assert not allowed(url, Policy(redirect_hosts=hosts, loopback=True))
+    assert allowed("https://PAY.example.test:8443/a?b=c\\d@e", Policy(redirect_hosts=hosts))
+
+
+def test_http_is_for_loopback_alone() -> None:
+    local = Policy(loopback=True)
+    assert allowed("http://127.0.0.1:9090/x", local)
+    assert allowed("http://[::1]:9090/x", local)
+    assert not allowed("http://evil.example\\@127.0.0.1/", local)
+    assert not allowed("http://127.0.0.1/", Policy())
+
+
+@pytest.mark.parametrize("odd", [7, True, {"href": "x"}, ["x"], ""], ids=str)
+def test_a_page_that_is_no_text_is_none(odd: object) -> None:
+    action = {"action": "redirect", "data": {"redirectUrl": odd, "sourceId": odd}}
+    session = {"id": "s1", "state": "pending_redirect", "nextAction": action}
+    assert page(Order.model_validate({"id": "o1", "payment": {"session": session}})) is None
 
 
 # -- replacing an order that can't be recovered (I5)
