@@ -84,6 +84,7 @@ class Backfill:
         now = self.clock.now()
         done = Summary(max(since, now - HISTORY), min(until or now, now))
         after: str | None = None
+        behind: set[str] = set()  # where pages began: one that comes again never ends
         while True:
             page = await self._read(done, after, bounded=until is not None)
             job = partial(_store, page=page, done=done, now=self.clock.now())
@@ -91,9 +92,10 @@ class Backfill:
             self.told(done)
             if page.after is None:
                 break
-            if page.after == after:
+            if page.after in behind:
                 raise BackfillFailed("the list does not go on", done)
             after = page.after
+            behind.add(after)
         await self.store.write(lambda c: _advance(c, since, done.until))
         return done
 

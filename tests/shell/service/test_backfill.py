@@ -322,6 +322,17 @@ async def test_a_list_that_is_none_is_tried_again_and_then_given_up(
     assert clock.waited == [1.0, 5.0, 15.0, 60.0]
 
 
+@pytest.mark.parametrize("ids", [["a"], ["a", "b"], ["a", "b", "c"]], ids=len)
+async def test_pages_that_come_again_end_the_backfill(tmp_path: Path, ids: list[str]) -> None:
+    pages = [answer(200, {"data": [{"id": id}], "hasMore": True}) for id in ids]
+    async with serving(*pages, *pages) as wire:
+        async with parts(tmp_path, f"http://127.0.0.1:{wire.port}") as shop:
+            work = Backfill(shop.store, shop.platform, SystemClock())
+            with pytest.raises(BackfillFailed, match="does not go on") as failed:
+                await work.run(datetime.now(UTC) - timedelta(hours=1))
+    assert failed.value.done.pages == len(ids) + 1
+
+
 def at(minutes: float) -> datetime:
     return datetime(2024, 5, 2, 9, 0, tzinfo=UTC) + timedelta(minutes=minutes)
 
