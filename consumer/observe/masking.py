@@ -9,9 +9,10 @@ from typing import Any
 MASK = "***"
 DEEPEST = 60  # levels; nothing that we store or log is half as deep
 
+# All are tried once a word, not at each of its letters: texts of others may be long.
 # `{id}_{uuid}` (PLATFORM §1.3), where ids hold digits and words like "checkout" do not.
 CLIENT_SECRET = re.compile(
-    r"\b(?=[A-Za-z-]*[0-9])[A-Za-z0-9-]{4,}_"
+    r"(?<![A-Za-z0-9-])(?=[A-Za-z-]*[0-9])[A-Za-z0-9-]{4,}_"
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     re.IGNORECASE,
 )
@@ -19,7 +20,7 @@ _CREDENTIAL = re.compile(
     r"\b(?:sk|pk)_[A-Za-z0-9_]{4,}|\bwhsec_[A-Za-z0-9+/=]+|\b(?:bearer|basic)\s+[\w.~+/=-]{4,}",
     re.IGNORECASE,
 )
-_FRAUD = re.compile(r"[\w.-]*fraud[\w.-]*", re.IGNORECASE)
+_FRAUD = re.compile(r"(?<![\w.-])[\w.-]*fraud[\w.-]*", re.IGNORECASE)
 _EMAIL = re.compile(r"[\w.+%'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 
 # Names in lower case without - and _. `error` and `message` are where the platform's own words

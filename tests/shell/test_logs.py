@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from consumer import observe
 from consumer.observe import Metrics
 from consumer.observe.logs import FOREIGN
+from consumer.observe.masking import masked_text
 from consumer.observe.metrics import MOST_WORDS
 
 CLIENT_SECRET = (
@@ -95,6 +97,14 @@ def test_secrets_inside_other_texts_are_masked(written: Written, text: str) -> N
     log.info(f"an event with {text} in it", note=f"x {text}, y", deep={"list": [text]})
     assert text not in written.getvalue()
     assert written.lines()[0]["note"].startswith("x ***")
+
+
+@pytest.mark.parametrize("word", ["x", "1-", "a.", "fraud", "basic ", "a@b."])
+def test_masking_takes_time_in_proportion_to_the_text(word: str) -> None:
+    """Ids and names are others' to choose, and one line is masked at a time."""
+    started = time.process_time()
+    masked_text(word * 200_000)
+    assert time.process_time() - started < 5
 
 
 def test_the_ids_that_join_lines_stay_readable(written: Written) -> None:
