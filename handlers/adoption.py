@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from handlers.orders import parsed
-from handlers.routing import LONGEST_ID, Ignored, Key
+from handlers.paths import as_id
+from handlers.routing import Ignored, Key
 from schemas.base import JsonObject
 from schemas.money import Money
 from schemas.platform import Order
@@ -15,8 +16,8 @@ NO_ORDER = "no_order"  # it can't be read, or names no checkout: there is nothin
 def keys(document: JsonObject) -> list[Key]:
     """The identity keys that an order names, as read."""
     named = (("checkout", "checkoutId"), ("order", "id"), ("upstream", "upstreamId"))
-    found = ((kind, str(document[name])) for kind, name in named if document.get(name))
-    return [(kind, value) for kind, value in found if len(value) <= LONGEST_ID]
+    found = ((kind, as_id(document.get(name))) for kind, name in named)
+    return [(kind, value) for kind, value in found if value]
 
 
 def adopted(

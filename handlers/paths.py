@@ -7,6 +7,8 @@ from typing import Any
 
 from schemas.base import JsonObject
 
+LONGEST_ID = 255
+
 
 def value_at(document: Mapping[str, Any], path: str) -> Any:
     """The value at `shipTo.address.city`, or `None` where any part is missing."""
@@ -17,8 +19,11 @@ def value_at(document: Mapping[str, Any], path: str) -> Any:
 
 
 def as_id(value: Any) -> str:
-    """An id as text; empty for what can't be one."""
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    """An id as text; empty for what can't be one, by its kind or its length."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    text = str(value)
+    return text if len(text) <= LONGEST_ID else ""
 
 
 def nested(path: str, value: Any) -> JsonObject:

@@ -10,7 +10,6 @@ from handlers.paths import as_id, value_at
 from schemas.base import JsonObject
 
 Key = tuple[str, str]
-LONGEST_ID = 255
 # Where events without an id of their own keep one (PLATFORM §6.1).
 INNER = ("previousAttributes", "subscription", "invoice")
 
@@ -93,6 +92,6 @@ def _order(type: str, resource: JsonObject) -> Route | Ignored:
 
 
 def _keys(**named: Any) -> tuple[Key, ...]:
-    """The keys that have a value; an id longer than any that we store can't be one of ours."""
+    """The keys that have a value."""
     texts = ((kind, as_id(value)) for kind, value in named.items())
-    return tuple((kind, text) for kind, text in texts if 0 < len(text) <= LONGEST_ID)
+    return tuple((kind, text) for kind, text in texts if text)

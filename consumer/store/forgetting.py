@@ -21,6 +21,7 @@ from consumer.store.redacting import CUSTOMER_EVENT
 from consumer.store.tables import commands, decisions, forgotten, keys, outcomes, purchases
 from consumer.store.tables import inbox as facts
 from handlers.links import customer_digest, email_digest
+from handlers.paths import as_id
 from schemas.base import Strict
 from schemas.facts import Origin, PersonForgotten
 from schemas.requests import ForgetRequest
@@ -67,7 +68,8 @@ class Person:
         if CUSTOMER_EVENT.match(type) and isinstance(found, dict):
             data = found.get("data")
             holders = data.values() if isinstance(data, dict) else ()
-            if any(isinstance(h, dict) and h.get("id") in self.customers for h in holders):
+            ids = (as_id(h.get("id")) for h in holders if isinstance(h, dict))
+            if any(id in self.customers for id in ids):
                 return True
         return any(self._is(name, value) for name, value in _leaves(found))
 

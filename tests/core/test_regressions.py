@@ -7,7 +7,8 @@ from typing import Any, Literal
 import pytest
 
 from handlers.decision import Moment
-from handlers.routing import wrong_mode
+from handlers.order_events import event_order_id
+from handlers.routing import Ignored, route, wrong_mode
 from schemas.facts import CancelRequested, PurchaseRequested
 from schemas.money import Money
 from schemas.purchase import Condition, Reason, State
@@ -245,6 +246,14 @@ def test_an_event_of_the_other_mode_is_not_for_us(live: bool) -> None:
     assert wrong_mode(not live, live=live)
     assert not wrong_mode(live, live=live)
     assert not wrong_mode(None, live=live)
+
+
+@pytest.mark.parametrize("odd", [{"id": "o"}, ["o"], True, 1.5, "x" * 256, 10**300, "", None])
+def test_what_can_be_no_id_names_no_order(odd: object) -> None:
+    assert event_order_id("order.created", {"orderId": odd, "id": odd, "items": []}) is None
+    found = route("order.created", {"id": odd, "checkoutId": odd, "items": []})
+    assert found == Ignored("names_no_order", odd=True)
+    assert event_order_id("order.created", {"orderId": 7}) == "7"
 
 
 # 17

@@ -126,6 +126,17 @@ async def test_a_purchase_is_found_by_any_body_that_names_its_shopper(store: Sto
     assert EMAIL.encode() not in cleaned.body
 
 
+@pytest.mark.parametrize("id", [["x"], {"a": 1}, 7, None, True, "x" * 300], ids=type)
+async def test_a_customers_event_with_an_odd_id_stops_nobody(store: Store, id: object) -> None:
+    body = {"id": "e1", "type": "customer.updated", "data": {"object": {"id": id}}}
+    told = Delivery(Origin.PLATFORM, "e1", "customer.updated", "webhook", json.dumps(body).encode())
+    await store.write(lambda c: inbox.append(c, [told], NOW))
+    wanted = ForgetRequest(customer_id="someone")
+    await store.write(lambda c: forgetting.request(c, wanted, "f1", "api", NOW))
+    await forgetter(store).turn()
+    assert await store.read(forgetting.next_request) is None
+
+
 async def test_a_request_is_stored_without_the_address_and_once(store: Store) -> None:
     wanted = ForgetRequest(email=EMAIL)
     for _ in range(2):
