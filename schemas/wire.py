@@ -1,8 +1,9 @@
 """The event envelope that webhooks and the events API share (PLATFORM §2.11)."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from schemas.base import JsonObject, Wire
 
@@ -11,7 +12,10 @@ class EventData(Wire):
     """The resource as it was when the event was made; a snapshot, not the truth (§6.2)."""
 
     object: JsonObject = Field(default_factory=dict)
-    previous_attributes: JsonObject = Field(default_factory=dict)
+    # Null, or of another kind, it says no more than nothing; the event does all the same.
+    previous_attributes: Annotated[
+        JsonObject, BeforeValidator(lambda value: value if isinstance(value, dict) else {})
+    ] = Field(default_factory=dict)
 
 
 class Envelope(Wire):

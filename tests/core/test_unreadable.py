@@ -15,6 +15,7 @@ from schemas.facts import CheckoutCorrected, CommandEnded
 from schemas.purchase import Link, Purchase, Reason, State
 from schemas.requests import CorrectionsRequest
 from schemas.results import Succeeded
+from schemas.wire import Envelope
 from tests.core.test_gate import ready
 from tests.core.world import START
 
@@ -72,6 +73,14 @@ def test_numbers_as_ids_are_ids() -> None:
 def test_times_without_a_zone_are_utc() -> None:
     (order,) = parsed([ORDER | {"updatedTime": "2026-01-01T00:00:00"}])
     assert order.updated_time == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("odd", [None, [], "x", 7], ids=str)
+def test_an_event_is_one_whatever_its_previous_attributes_are(odd: object) -> None:
+    data = {"object": {"id": "o1"}, "previousAttributes": odd}
+    body = {"id": "e1", "type": "order.created", "createdTime": "2026-01-01T00:00:00Z"}
+    event = Envelope.model_validate(body | {"data": data})
+    assert (event.data.object, event.data.previous_attributes) == ({"id": "o1"}, {})
 
 
 @pytest.mark.parametrize("odd", ODD, ids=str)
