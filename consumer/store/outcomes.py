@@ -22,30 +22,31 @@ class Delivery:
     body: str
 
 
+_EMIT = insert(outcomes)
+_DELIVER = insert(deliveries).values(status="waiting", attempts=0)
+
+
 def emit(connection: Connection, outcome: Outcome, sinks: Sequence[str], now: datetime) -> None:
     """Store an outcome and a delivery for each sink."""
     connection.execute(
-        insert(outcomes).values(
-            id=outcome.id,
-            purchase_id=outcome.subject,
-            sequence=int(outcome.sequence),
-            type=outcome.type,
-            at=now,
-            body=outcome.model_dump_json(by_alias=True),
-        )
+        _EMIT,
+        {
+            "id": outcome.id,
+            "purchase_id": outcome.subject,
+            "sequence": int(outcome.sequence),
+            "type": outcome.type,
+            "at": now,
+            "body": outcome.model_dump_json(by_alias=True),
+        },
     )
-    for sink in sinks:
-        connection.execute(
-            insert(deliveries).values(
-                outcome_id=outcome.id,
-                sink=sink,
-                purchase_id=outcome.subject,
-                sequence=int(outcome.sequence),
-                status="waiting",
-                attempts=0,
-                due=now,
-            )
-        )
+    told = {
+        "outcome_id": outcome.id,
+        "purchase_id": outcome.subject,
+        "sequence": int(outcome.sequence),
+        "due": now,
+    }
+    if sinks:
+        connection.execute(_DELIVER, [told | {"sink": sink} for sink in sinks])
 
 
 def due(connection: Connection, sink: str, now: datetime, limit: int) -> list[Delivery]:
