@@ -8,7 +8,7 @@ from functools import reduce
 from pydantic import ValidationError
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from consumer.store import inbox, links
+from consumer.store import dialects, inbox, links
 from consumer.store.inbox import Key
 from consumer.store.tables import keys, purchases
 from schemas.purchase import Purchase
@@ -100,6 +100,7 @@ def identity(purchase: Purchase) -> list[Key]:
     return found + [("order", order.id) for order in purchase.orders]
 
 
+_CLAIM = dialects.for_each(lambda insert: insert(keys).on_conflict_do_nothing())
 _KEYS = select(keys.c.kind, keys.c.value).where(keys.c.purchase_id == bindparam("purchase"))
 
 
@@ -115,10 +116,10 @@ def claim(connection: Connection, purchase: Purchase) -> list[tuple[Key, str]]:
     for key in wanted:
         if key in held:
             continue
-        owner = owner_of(connection, key)
-        if owner is None:
-            add_key(connection, key, purchase.id)
-        else:
+        row = {"kind": key[0], "value": key[1], "purchase_id": purchase.id}
+        if connection.execute(_CLAIM[connection.dialect.name], row).rowcount == 1:
+            inbox.unpark(connection, key)
+        elif owner := owner_of(connection, key):
             taken.append((key, owner))
     return taken
 
