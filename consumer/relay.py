@@ -52,7 +52,7 @@ class Relay:
 
     async def _send_some(self) -> int:
         now = self.clock.now()
-        if not await self.store.read(lambda c: outcomes.due(c, SINK, now, 1)):
+        if not await self.store.look(lambda c: outcomes.due(c, SINK, now, 1)):
             return 0
         taken = await self.store.write(self._take)
         async with asyncio.TaskGroup() as tasks:

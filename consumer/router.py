@@ -67,7 +67,7 @@ class Router:
 
     async def _route_some(self) -> int:
         """Route a batch; in an idle system nothing is written."""
-        if not await self.store.read(lambda c: inbox.unrouted(c, 1)):
+        if not await self.store.look(lambda c: inbox.unrouted(c, 1)):
             return 0
         results = await self.store.write(self._route_batch)
         for status, reason in results:
@@ -129,7 +129,7 @@ class Router:
 
     async def _expire(self) -> None:
         before = self.clock.now() - KEEP_PARKED
-        if await self.store.read(lambda c: inbox.any_parked(c, before)):
+        if await self.store.look(lambda c: inbox.any_parked(c, before)):
             expired = await self.store.write(lambda c: inbox.expire_parked(c, before, "not_ours"))
             for _ in range(expired):
                 self.seen("ignored", "not_ours")

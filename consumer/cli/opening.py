@@ -37,8 +37,9 @@ def database(*, writing: bool = False) -> Iterator[Connection]:
     if not database_file(url).exists():
         raise Failure(f"there is no database at {database_file(url)}: run order-rescue migrate")
     engine = sqlite_engine(url, busy_seconds=PATIENCE)
+    begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
     try:
-        with engine.connect().execution_options(reading=not writing) as connection:
+        with engine.connect().execution_options(begin=begin) as connection:
             with connection.begin():
                 require_current(connection)
                 yield connection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 MASK = "***"
@@ -61,12 +62,15 @@ _KEPT_NAMES = frozenset(
 
 
 _DROPPED_NAMES = frozenset({"metadata", "customer", "creditcard"})
+_GONE_NAMES = _PERSONAL_NAMES | _SECRET_NAMES | _DROPPED_NAMES
 
 
+@lru_cache(maxsize=2048)  # the same few names come again and again
 def _plain(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
+@lru_cache(maxsize=2048)
 def hidden_in_logs(name: str) -> bool:
     """Whether a value of this name must not be logged."""
     plain = _plain(name)
@@ -77,9 +81,17 @@ def hidden_in_logs(name: str) -> bool:
 
 def masked_text(text: str) -> str:
     """The text without client secrets, credentials, e-mail addresses and fraud words."""
-    for pattern in (CLIENT_SECRET, _CREDENTIAL, _EMAIL, _FRAUD):
-        text = pattern.sub(MASK, text)
+    # What a pattern can't match without is looked for first: it is found much faster.
+    text = _CREDENTIAL.sub(MASK, _without_secret(text))
+    if "@" in text:
+        text = _EMAIL.sub(MASK, text)
+    if "fraud" in text.lower():
+        text = _FRAUD.sub(MASK, text)
     return text
+
+
+def _without_secret(text: str) -> str:
+    return CLIENT_SECRET.sub(MASK, text) if "_" in text else text
 
 
 def masked(value: Any, depth: int = 0) -> Any:
@@ -111,7 +123,7 @@ def without_personal_data(value: Any, name: str = "", depth: int = 0) -> Any:
             return {
                 inner: kept
                 for inner, entry in value.items()
-                if _plain(inner) not in _PERSONAL_NAMES | _SECRET_NAMES | _DROPPED_NAMES
+                if _plain(inner) not in _GONE_NAMES
                 and (kept := without_personal_data(entry, inner, depth + 1)) is not None
             }
         case list():
@@ -133,10 +145,10 @@ def without_client_secrets(value: Any, depth: int = 0) -> Any:
         return MASK
     match value:
         case str():
-            return CLIENT_SECRET.sub(MASK, value)
+            return _without_secret(value)
         case dict():
             return {
-                CLIENT_SECRET.sub(MASK, name): without_client_secrets(entry, depth + 1)
+                _without_secret(name): without_client_secrets(entry, depth + 1)
                 for name, entry in value.items()
                 if _plain(name) != "clientsecret"
             }

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
 
-from consumer.store import inbox
+from consumer.store import dialects, inbox
 from consumer.store.inbox import Delivery
 from consumer.store.tables import commands
 from schemas.commands import Command, Planned
@@ -33,6 +33,19 @@ class Task:
     epoch: int | None
 
 
+_REPLANNED = (
+    *("purchase_id", "kind", "body", "status", "at", "due", "deadline", "epoch", "ended"),
+)
+_PLAN = dialects.for_each(
+    lambda insert: (new := insert(commands)).on_conflict_do_update(
+        index_elements=["key"],
+        set_={name: new.excluded[name] for name in _REPLANNED}
+        | {"attempt": commands.c.attempt + 1},
+        where=commands.c.status == "ended",
+    )
+)
+
+
 def plan(
     connection: Connection, purchase_id: str, planned: Sequence[Planned], now: datetime
 ) -> None:
@@ -40,15 +53,9 @@ def plan(
 
     A key whose attempt has ended is planned once more, as the next attempt.
     """
-    for item in planned:
-        row = connection.execute(
-            select(commands.c.status, commands.c.attempt).where(commands.c.key == item.key)
-        ).one_or_none()
-        if row is None:
-            connection.execute(insert(commands).values(_columns(purchase_id, item, now)))
-        elif row.status == "ended":
-            again = _columns(purchase_id, item, now) | {"attempt": row.attempt + 1}
-            connection.execute(update(commands).where(commands.c.key == item.key).values(again))
+    if planned:
+        rows = [_columns(purchase_id, item, now) for item in planned]
+        connection.execute(_PLAN[connection.dialect.name], rows)
 
 
 def _columns(purchase_id: str, item: Planned, now: datetime) -> dict[str, object]:
@@ -74,34 +81,39 @@ def _task(row: Row) -> Task:  # type: ignore[type-arg]  # the columns of `comman
     )
 
 
+_TASKS = select(
+    *(commands.c.key, commands.c.purchase_id, commands.c.body, commands.c.status),
+    *(commands.c.attempt, commands.c.due, commands.c.deadline, commands.c.epoch),
+)
+_NEXT_DUE = (
+    _TASKS.where(
+        commands.c.purchase_id == bindparam("purchase"),
+        commands.c.status == "planned",
+        commands.c.kind != "wake",
+        commands.c.due <= bindparam("now"),
+    )
+    .order_by(commands.c.seq)
+    .limit(1)
+)
+
+
 def next_due(connection: Connection, purchase_id: str, now: datetime) -> Task | None:
     """The oldest command of a purchase that is to be run now; timers are not run, they fire."""
-    row = connection.execute(
-        select(commands)
-        .where(
-            commands.c.purchase_id == purchase_id,
-            commands.c.status == "planned",
-            commands.c.kind != "wake",
-            commands.c.due <= now,
-        )
-        .order_by(commands.c.seq)
-        .limit(1)
-    ).one_or_none()
+    row = connection.execute(_NEXT_DUE, {"purchase": purchase_id, "now": now}).one_or_none()
     return _task(row) if row else None
+
+
+_attempt = (commands.c.key == bindparam("command"), commands.c.attempt == bindparam("number"))
+_START = update(commands).where(*_attempt, commands.c.status == "planned").values(status="sending")
 
 
 def start(
     connection: Connection, task: Task, epoch: int, now: datetime, deadline: datetime
 ) -> Task | None:
     """Record that it is about to be sent; `None` if it is not planned any more."""
+    attempt = {"command": task.key, "number": task.attempt}
     changed = connection.execute(
-        update(commands)
-        .where(
-            commands.c.key == task.key,
-            commands.c.status == "planned",
-            commands.c.attempt == task.attempt,
-        )
-        .values(status="sending", epoch=epoch, at=now, deadline=deadline)
+        _START, attempt | {"epoch": epoch, "at": now, "deadline": deadline}
     )
     if changed.rowcount != 1:
         return None
@@ -110,6 +122,9 @@ def start(
         deadline,
         epoch,
     )
+
+
+_END = update(commands).where(*_attempt).values(status="ended")
 
 
 def end(connection: Connection, task: Task, result: Result, now: datetime) -> None:
@@ -121,11 +136,7 @@ def end(connection: Connection, task: Task, result: Result, now: datetime) -> No
         [_internal(Origin.COMMAND, f"{task.key}/{task.attempt}/{word}", fact, task.purchase_id)],
         now,
     )
-    connection.execute(
-        update(commands)
-        .where(commands.c.key == task.key, commands.c.attempt == task.attempt)
-        .values(status="ended", ended=now)
-    )
+    connection.execute(_END, {"command": task.key, "number": task.attempt, "ended": now})
 
 
 def _internal(
@@ -135,35 +146,39 @@ def _internal(
     return Delivery(origin, id, fact.kind, "internal", body, purchase_id=purchase_id)
 
 
+_SENDING = _TASKS.where(
+    commands.c.purchase_id == bindparam("purchase"),
+    commands.c.status == "sending",
+    or_(commands.c.epoch < bindparam("epoch"), commands.c.epoch.is_(None)),
+)
+
+
 def abandon(connection: Connection, purchase_id: str, epoch: int, now: datetime) -> int:
     """End what an earlier epoch was sending. It may have arrived until its deadline, or now."""
-    rows = connection.execute(
-        select(commands).where(
-            commands.c.purchase_id == purchase_id,
-            commands.c.status == "sending",
-            or_(commands.c.epoch < epoch, commands.c.epoch.is_(None)),
-        )
-    ).all()
+    rows = connection.execute(_SENDING, {"purchase": purchase_id, "epoch": epoch}).all()
     for row in rows:
         task = _task(row)
         end(connection, task, Abandoned(sent_by=min(task.deadline or now, now)), now)
     return len(rows)
 
 
+_wakes = (
+    commands.c.status == "planned",
+    commands.c.kind == "wake",
+    commands.c.due <= bindparam("now"),
+)
+_TIMER_DUE = select(commands.c.seq).where(*_wakes).limit(1)
+_TIMERS_DUE = _TASKS.where(*_wakes).order_by(commands.c.due).limit(bindparam("limit"))
+
+
 def timer_due(connection: Connection, now: datetime) -> bool:
     """Whether any wake-up is due."""
-    wakes = (commands.c.status == "planned") & (commands.c.kind == "wake") & (commands.c.due <= now)
-    return connection.scalar(select(commands.c.seq).where(wakes).limit(1)) is not None
+    return connection.scalar(_TIMER_DUE, {"now": now}) is not None
 
 
 def fire_due(connection: Connection, now: datetime, limit: int) -> list[str]:
     """Turn due wake-ups into facts; returns the purchases to look at."""
-    rows = connection.execute(
-        select(commands)
-        .where(commands.c.status == "planned", commands.c.kind == "wake", commands.c.due <= now)
-        .order_by(commands.c.due)
-        .limit(limit)
-    ).all()
+    rows = connection.execute(_TIMERS_DUE, {"now": now, "limit": limit}).all()
     for row in rows:
         _fire(connection, _task(row), now)
     return [row.purchase_id for row in rows]
@@ -174,22 +189,26 @@ def _fire(connection: Connection, task: Task, now: datetime) -> None:
     fact = TimerFired(key=task.key, name=task.command.name, hold=task.command.hold)
     delivery = _internal(Origin.TIMER, f"{task.key}/{task.attempt}", fact, task.purchase_id)
     inbox.append(connection, [delivery], now)
-    connection.execute(
-        update(commands).where(commands.c.key == task.key).values(status="ended", ended=now)
-    )
+    connection.execute(_END, {"command": task.key, "number": task.attempt, "ended": now})
+
+
+_due = (
+    (commands.c.status == "planned")
+    & (commands.c.kind != "wake")
+    & (commands.c.due <= bindparam("now"))
+)
+_UNFINISHED = (
+    select(commands.c.purchase_id)
+    .where(or_(_due, commands.c.status == "sending"))
+    .group_by(commands.c.purchase_id)
+    .order_by(func.max(commands.c.status).desc(), func.min(commands.c.due))  # sending first
+    .limit(bindparam("limit"))
+)
 
 
 def unfinished(connection: Connection, now: datetime, limit: int) -> list[str]:
     """Purchases with a command that somebody was sending, or that is due; the oldest first."""
-    due = (commands.c.status == "planned") & (commands.c.kind != "wake") & (commands.c.due <= now)
-    rows = connection.scalars(
-        select(commands.c.purchase_id)
-        .where(or_(due, commands.c.status == "sending"))
-        .group_by(commands.c.purchase_id)
-        .order_by(func.max(commands.c.status).desc(), func.min(commands.c.due))  # sending first
-        .limit(limit)
-    )
-    return list(rows)
+    return list(connection.scalars(_UNFINISHED, {"now": now, "limit": limit}))
 
 
 def of_purchase(connection: Connection, purchase_id: str) -> list[Task]:

@@ -27,21 +27,25 @@ class Record:
     alternatives: Sequence[str]
 
 
+_RECORD = insert(decisions)
+
+
 def record(connection: Connection, decision: Record) -> None:
     """Append a decision."""
     connection.execute(
-        insert(decisions).values(
-            purchase_id=decision.purchase_id,
-            fact_seq=decision.fact_seq,
-            at=decision.at,
-            version=decision.version,
-            state=decision.state,
-            reason=decision.reason,
-            rule=decision.rule,
-            source=decision.source,
-            evidence=json.dumps(decision.evidence, default=str),
-            alternatives=json.dumps(list(decision.alternatives)),
-        )
+        _RECORD,
+        {
+            "purchase_id": decision.purchase_id,
+            "fact_seq": decision.fact_seq,
+            "at": decision.at,
+            "version": decision.version,
+            "state": decision.state,
+            "reason": decision.reason,
+            "rule": decision.rule,
+            "source": decision.source,
+            "evidence": json.dumps(decision.evidence, default=str),
+            "alternatives": json.dumps(list(decision.alternatives)),
+        },
     )
 
 

@@ -52,8 +52,9 @@ def sqlite_engine(url: str, busy_seconds: float = 1.0) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("reading")
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        begin = connection.get_execution_options().get("begin", "BEGIN IMMEDIATE")
+        if begin:
+            connection.exec_driver_sql(begin)
 
     return engine
 
@@ -84,7 +85,12 @@ class Store:
     async def read(self, job: Job[T]) -> T:
         """Run `job` over a snapshot."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, job)
+        return await loop.run_in_executor(self._readers, self._read, job, "BEGIN")
+
+    async def look(self, job: Job[T]) -> T:
+        """Run a `job` of one statement, which needs no transaction to see one snapshot."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read, job, None)
 
     async def checkpoint(self) -> bool:
         """Empty the write-ahead log, so that no byte of what was deleted is left in a file.
@@ -108,9 +114,9 @@ class Store:
         """How many jobs wait for a commit."""
         return self._queue.qsize()
 
-    def _read(self, job: Job[T]) -> T:
+    def _read(self, job: Job[T], begin: str | None) -> T:
         try:
-            with self.engine.connect().execution_options(reading=True) as connection:
+            with self.engine.connect().execution_options(begin=begin) as connection:
                 return job(connection)
         except DBAPIError as error:
             raise StoreUnavailable(type(error.orig).__name__) from error

@@ -4,11 +4,22 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
+from consumer.store import dialects
 from consumer.store.tables import inbox, waiting
 from schemas.facts import Origin
 
@@ -52,14 +63,22 @@ class Entry:
     purchase_id: str | None
 
 
+_INSERT_NEW = dialects.for_each(
+    lambda insert: (
+        insert(inbox)
+        .on_conflict_do_nothing(index_elements=["origin", "id"])
+        .returning(inbox.c.origin, inbox.c.id)
+    )
+)
+
+
 def append(connection: Connection, deliveries: Sequence[Delivery], now: datetime) -> int:
-    """Store what is new of these in one statement and return how many were.
+    """Store what is new of these and return how many were.
 
     The same id again is a duplicate; the same id with another type or object is a dead letter.
     """
     rows = [_row(delivery, now) for delivery in deliveries]
-    stored = connection.execute(_insert_new(connection, rows))
-    fresh = {(row.origin, row.id) for row in stored}
+    fresh = _insert_new(connection, rows)
     for delivery in deliveries:
         if (delivery.origin.value, delivery.id) not in fresh:
             _bury_if_conflicting(connection, delivery, now)
@@ -80,20 +99,21 @@ def _row(delivery: Delivery, now: datetime) -> dict[str, object]:
     }
 
 
-def _insert_new(connection: Connection, rows: list[dict[str, object]]):  # type: ignore[no-untyped-def]  # two dialects' Insert share no public type
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(inbox).values(rows)
-    return statement.on_conflict_do_nothing(index_elements=["origin", "id"]).returning(
-        inbox.c.origin, inbox.c.id
-    )
+def _insert_new(connection: Connection, rows: list[dict[str, object]]) -> set[tuple[str, str]]:
+    """Origin and id of those that were new."""
+    if not rows:
+        return set()
+    stored = connection.execute(_INSERT_NEW[connection.dialect.name], rows)
+    return {(row.origin, row.id) for row in stored}
+
+
+_DIGEST = select(inbox.c.digest).where(
+    inbox.c.origin == bindparam("of"), inbox.c.id == bindparam("fact")
+)
 
 
 def _bury_if_conflicting(connection: Connection, delivery: Delivery, now: datetime) -> None:
-    known = connection.scalar(
-        select(inbox.c.digest).where(
-            inbox.c.origin == delivery.origin.value, inbox.c.id == delivery.id
-        )
-    )
+    known = connection.scalar(_DIGEST, {"of": delivery.origin.value, "fact": delivery.id})
     if known == delivery.digest:
         return
     row = _row(delivery, now) | {
@@ -101,7 +121,7 @@ def _bury_if_conflicting(connection: Connection, delivery: Delivery, now: dateti
         "status": "dead",
         "reason": "same id, another type or object",
     }
-    connection.execute(_insert_new(connection, [row]))
+    _insert_new(connection, [row])
 
 
 def bury_new(
@@ -109,7 +129,7 @@ def bury_new(
 ) -> int:
     """Store what can't be a fact as dead letters; returns how many are new."""
     rows = [_row(each, now) | {"status": "dead", "reason": reason} for each in deliveries]
-    return len(connection.execute(_insert_new(connection, rows)).all()) if rows else 0
+    return len(_insert_new(connection, rows))
 
 
 def newest(connection: Connection) -> int:
@@ -152,29 +172,43 @@ def copy(connection: Connection, entry: Entry, purchase_ids: Sequence[str]) -> i
     return append(connection, copies, entry.at)
 
 
+_ENTRIES = (
+    select(
+        *(inbox.c.seq, inbox.c.origin, inbox.c.id, inbox.c.type, inbox.c.transport, inbox.c.at),
+        *(inbox.c.body, inbox.c.status, inbox.c.reason, inbox.c.purchase_id),
+    )
+    .order_by(inbox.c.seq)
+    .limit(bindparam("limit"))
+)
+_UNROUTED = _ENTRIES.where(inbox.c.status == "new")
+_UNDECIDED = _ENTRIES.where(
+    inbox.c.purchase_id == bindparam("purchase"), inbox.c.status == "routed"
+)
+
+
 def unrouted(connection: Connection, limit: int) -> list[Entry]:
     """The oldest facts that have no purchase yet."""
-    return _entries(connection, inbox.c.status == "new", limit)
+    return _entries(connection, _UNROUTED, limit)
 
 
 def undecided(connection: Connection, purchase_id: str, limit: int = 50) -> list[Entry]:
     """The oldest facts of a purchase that wait for a decision."""
-    mine = (inbox.c.purchase_id == purchase_id) & (inbox.c.status == "routed")
-    return _entries(connection, mine, limit)
+    return _entries(connection, _UNDECIDED, limit, purchase=purchase_id)
 
 
 def entry(connection: Connection, seq: int) -> Entry | None:
     """One row."""
-    return next(iter(_entries(connection, inbox.c.seq == seq, 1)), None)
+    return next(iter(_entries(connection, _ENTRIES.where(inbox.c.seq == seq), 1)), None)
 
 
-def _entries(connection: Connection, where, limit: int) -> list[Entry]:  # type: ignore[no-untyped-def]  # a column expression
-    columns = (
-        *(inbox.c.seq, inbox.c.origin, inbox.c.id, inbox.c.type, inbox.c.transport, inbox.c.at),
-        *(inbox.c.body, inbox.c.status, inbox.c.reason, inbox.c.purchase_id),
-    )
-    rows = connection.execute(select(*columns).where(where).order_by(inbox.c.seq).limit(limit))
+def _entries(
+    connection: Connection, query: Select[Any], limit: int, **values: object
+) -> list[Entry]:
+    rows = connection.execute(query, {"limit": limit, **values})
     return [Entry(seq, Origin(origin), *rest) for seq, origin, *rest in rows]
+
+
+_MARK = update(inbox).where(inbox.c.seq == bindparam("row"))
 
 
 def mark(
@@ -186,10 +220,10 @@ def mark(
     purchase_id: str | None = None,
 ) -> None:
     """Move a fact on. Its purchase, once known, stays."""
-    values: dict[str, object] = {"status": status, "reason": reason and reason[:255]}
+    values: dict[str, object] = {"row": seq, "status": status, "reason": reason and reason[:255]}
     if purchase_id:
         values["purchase_id"] = purchase_id
-    connection.execute(update(inbox).where(inbox.c.seq == seq).values(values))
+    connection.execute(_MARK, values)
 
 
 def park(connection: Connection, seq: int, keys: Sequence[Key], reason: str) -> None:
@@ -201,14 +235,21 @@ def park(connection: Connection, seq: int, keys: Sequence[Key], reason: str) -> 
         connection.execute(insert(waiting), rows)
 
 
+_waits = (waiting.c.kind == bindparam("of_kind"), waiting.c.value == bindparam("of_value"))
+_WAITING = select(waiting.c.seq).where(*_waits)
+_UNPARK = (
+    update(inbox).where(inbox.c.seq.in_(_WAITING), inbox.c.status == "parked").values(status="new")
+)
+_WAITS_NO_MORE = delete(waiting).where(*_waits)
+
+
 def unpark(connection: Connection, key: Key) -> int:
     """Route again what waited for this key; returns how many facts."""
-    kind, value = key
-    seqs = select(waiting.c.seq).where(waiting.c.kind == kind, waiting.c.value == value)
-    changed = connection.execute(
-        update(inbox).where(inbox.c.seq.in_(seqs), inbox.c.status == "parked").values(status="new")
-    )
-    connection.execute(delete(waiting).where(waiting.c.kind == kind, waiting.c.value == value))
+    this = {"of_kind": key[0], "of_value": key[1]}
+    if connection.execute(_WAITING, this).first() is None:
+        return 0
+    changed = connection.execute(_UNPARK, this)
+    connection.execute(_WAITS_NO_MORE, this)
     return changed.rowcount
 
 
@@ -223,13 +264,14 @@ def expire_parked(connection: Connection, before: datetime, reason: str) -> int:
 
 def any_parked(connection: Connection, before: datetime) -> bool:
     """Whether anything has been parked since before this time."""
-    return bool(_entries(connection, (inbox.c.status == "parked") & (inbox.c.at < before), 1))
+    old = (inbox.c.status == "parked") & (inbox.c.at < before)
+    return bool(_entries(connection, _ENTRIES.where(old), 1))
 
 
 def parked_as(connection: Connection, reasons: Sequence[str], before: datetime) -> Entry | None:
     """The oldest fact that was parked for one of these reasons and came before this time."""
     old = (inbox.c.status == "parked") & inbox.c.reason.in_(reasons) & (inbox.c.at < before)
-    return next(iter(_entries(connection, old, 1)), None)
+    return next(iter(_entries(connection, _ENTRIES.where(old), 1)), None)
 
 
 def waits_for(connection: Connection, seq: int) -> list[Key]:
@@ -244,7 +286,8 @@ def dead(connection: Connection, limit: int, before: int | None = None) -> list[
     if before is not None:
         rows = rows.where(inbox.c.seq < before)
     wanted = rows.order_by(inbox.c.seq.desc()).limit(limit)
-    return list(reversed(_entries(connection, inbox.c.seq.in_(wanted), limit)))
+    found = _entries(connection, _ENTRIES.where(inbox.c.seq.in_(wanted)), limit)
+    return list(reversed(found))
 
 
 def redrive(connection: Connection, seq: int) -> bool:
@@ -261,26 +304,33 @@ def redrive(connection: Connection, seq: int) -> bool:
 
 def of_purchase(connection: Connection, purchase_id: str) -> list[Entry]:
     """All facts of a purchase, oldest first."""
-    return _entries(connection, inbox.c.purchase_id == purchase_id, 10_000)
+    mine = _ENTRIES.where(inbox.c.purchase_id == purchase_id)
+    return _entries(connection, mine, 10_000)
+
+
+_WAITING_PURCHASES = (
+    select(inbox.c.purchase_id)
+    .where(inbox.c.status == "routed", inbox.c.purchase_id.is_not(None))
+    .group_by(inbox.c.purchase_id)
+    .order_by(func.min(inbox.c.seq))
+    .limit(bindparam("limit"))
+)
 
 
 def waiting_purchases(connection: Connection, limit: int) -> list[str]:
     """Purchases that have undecided facts."""
-    rows = connection.scalars(
-        select(inbox.c.purchase_id)
-        .where(inbox.c.status == "routed", inbox.c.purchase_id.is_not(None))
-        .group_by(inbox.c.purchase_id)
-        .order_by(func.min(inbox.c.seq))
-        .limit(limit)
-    )
+    rows = connection.scalars(_WAITING_PURCHASES, {"limit": limit})
     return [row for row in rows if row]
+
+
+_STATUS = select(inbox.c.status).where(
+    inbox.c.origin == bindparam("of"), inbox.c.id == bindparam("fact")
+)
 
 
 def decided(connection: Connection, origin: Origin, id: str) -> bool:
     """Whether the fact has left the queue."""
-    status = connection.scalar(
-        select(inbox.c.status).where(inbox.c.origin == origin.value, inbox.c.id == id)
-    )
+    status = connection.scalar(_STATUS, {"of": origin.value, "fact": id})
     return status not in (None, "new", "routed")
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, case, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, insert, not_, or_, select, update
 
 from consumer.store.tables import leases
 
@@ -22,30 +22,43 @@ class LeaseLost(Exception):
     """Another holder has taken over; what was decided under the old epoch is void."""
 
 
+_mine = leases.c.owner == bindparam("holder")
+_over = leases.c.until <= bindparam("now")
+_ACQUIRE = (
+    update(leases)
+    .where(leases.c.name == bindparam("lease"), or_(_mine, _over))
+    .values(
+        owner=bindparam("holder"),
+        epoch=leases.c.epoch + case((and_(_mine, not_(_over)), 0), else_=1),
+        until=bindparam("end"),
+    )
+    .returning(leases.c.epoch)
+)
+_EPOCH = select(leases.c.epoch).where(leases.c.name == bindparam("lease"))
+_FIRST = insert(leases)
+
+
 def acquire(
     connection: Connection, name: str, owner: str, now: datetime, until: datetime
 ) -> Lease | None:
     """Take or renew a lease; `None` while another owner holds it."""
-    mine = (leases.c.owner == owner) & (leases.c.until > now)
-    taken = (
-        update(leases)
-        .where(leases.c.name == name, or_(leases.c.owner == owner, leases.c.until <= now))
-        .values(owner=owner, epoch=leases.c.epoch + case((mine, 0), else_=1), until=until)
-        .returning(leases.c.epoch)
-    )
-    if epoch := connection.scalar(taken):
+    mine = {"lease": name, "holder": owner, "now": now, "end": until}
+    if epoch := connection.scalar(_ACQUIRE, mine):
         return Lease(name, owner, epoch, until)
-    if connection.scalar(select(leases.c.epoch).where(leases.c.name == name)) is not None:
+    if connection.scalar(_EPOCH, {"lease": name}) is not None:
         return None
-    connection.execute(insert(leases).values(name=name, owner=owner, epoch=1, until=until))
+    connection.execute(_FIRST, {"name": name, "owner": owner, "epoch": 1, "until": until})
     return Lease(name, owner, 1, until)
+
+
+_HELD = select(leases.c.owner, leases.c.epoch, leases.c.until).where(
+    leases.c.name == bindparam("lease")
+)
 
 
 def check(connection: Connection, lease: Lease, now: datetime) -> None:
     """Raises `LeaseLost` unless the lease is still this holder's."""
-    row = connection.execute(
-        select(leases.c.owner, leases.c.epoch, leases.c.until).where(leases.c.name == lease.name)
-    ).one_or_none()
+    row = connection.execute(_HELD, {"lease": lease.name}).one_or_none()
     if row is None or (row.owner, row.epoch) != (lease.owner, lease.epoch) or row.until <= now:
         raise LeaseLost(lease.name)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Select, bindparam, delete, select
 
+from consumer.store import dialects
 from consumer.store.tables import links, purchases
 from handlers.links import Link
 from handlers.links import links as of_purchase
@@ -14,37 +14,40 @@ UNRESOLVED = tuple(s.value for s in State if s not in (State.ACCEPTED, State.LOS
 MOST = 100  # purchases that one event fans out to
 
 
+_NOTE = dialects.for_each(lambda insert: insert(links).on_conflict_do_nothing())
+
+
 def note(connection: Connection, purchase: Purchase, before: Purchase | None = None) -> None:
     """Add what is new of the purchase's links."""
     fresh = of_purchase(purchase) - (of_purchase(before) if before else frozenset())
     if not fresh:
         return
     rows = [{"kind": k, "value": v, "purchase_id": purchase.id} for k, v in sorted(fresh)]
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(links).values(rows).on_conflict_do_nothing())
+    connection.execute(_NOTE[connection.dialect.name], rows)
+
+
+_EVERY = (
+    select(links.c.purchase_id)
+    .join(purchases, purchases.c.id == links.c.purchase_id)
+    .where(links.c.kind == bindparam("kind"), links.c.value == bindparam("value"))
+)
+_UNRESOLVED = _EVERY.where(purchases.c.state.in_(UNRESOLVED))
 
 
 def unresolved(connection: Connection, named: Sequence[Link]) -> list[str]:
     """The purchases with any of these links that have not ended, newest first."""
-    return _linked(connection, named, purchases.c.state.in_(UNRESOLVED))[:MOST]
+    return _linked(connection, named, _UNRESOLVED)[:MOST]
 
 
 def every(connection: Connection, named: Iterable[Link]) -> list[str]:
     """All purchases that have, or ever had, any of these links."""
-    return _linked(connection, named, True)
+    return _linked(connection, named, _EVERY)
 
 
-def _linked(connection: Connection, named: Iterable[Link], condition) -> list[str]:  # type: ignore[no-untyped-def]  # a column expression
+def _linked(connection: Connection, named: Iterable[Link], query: Select[tuple[str]]) -> list[str]:
     found: set[str] = set()
     for kind, value in named:
-        query = (
-            select(links.c.purchase_id)
-            .join(purchases, purchases.c.id == links.c.purchase_id)
-            .where(links.c.kind == kind, links.c.value == value)
-        )
-        if condition is not True:
-            query = query.where(condition)
-        found.update(connection.scalars(query))
+        found.update(connection.scalars(query, {"kind": kind, "value": value}))
     return sorted(found, reverse=True)  # ids rise with time
 
 

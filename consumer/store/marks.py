@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from consumer.store import dialects
 from consumer.store.tables import marks
 
 CAUGHT_UP = "caught_up"  # every event that the platform made before this time is in the inbox
@@ -15,11 +15,16 @@ def at(connection: Connection, name: str) -> datetime | None:
     return connection.scalar(select(marks.c.at).where(marks.c.name == name))
 
 
+_ADVANCE = dialects.for_each(
+    lambda insert: (new := insert(marks)).on_conflict_do_update(
+        index_elements=["name"], set_={"at": new.excluded.at}
+    )
+)
+
+
 def advance(connection: Connection, name: str, to: datetime) -> None:
     """Set the mark; it never goes back."""
     known = at(connection, name)
     if known is not None and known >= to:
         return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(marks).values(name=name, at=to)
-    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"at": to}))
+    connection.execute(_ADVANCE[connection.dialect.name], {"name": name, "at": to})

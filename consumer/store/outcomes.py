@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from consumer.store.tables import deliveries, outcomes
 from schemas.outcomes import Outcome
@@ -22,56 +22,65 @@ class Delivery:
     body: str
 
 
+_EMIT = insert(outcomes)
+_DELIVER = insert(deliveries).values(status="waiting", attempts=0)
+
+
 def emit(connection: Connection, outcome: Outcome, sinks: Sequence[str], now: datetime) -> None:
     """Store an outcome and a delivery for each sink."""
     connection.execute(
-        insert(outcomes).values(
-            id=outcome.id,
-            purchase_id=outcome.subject,
-            sequence=int(outcome.sequence),
-            type=outcome.type,
-            at=now,
-            body=outcome.model_dump_json(by_alias=True),
-        )
+        _EMIT,
+        {
+            "id": outcome.id,
+            "purchase_id": outcome.subject,
+            "sequence": int(outcome.sequence),
+            "type": outcome.type,
+            "at": now,
+            "body": outcome.model_dump_json(by_alias=True),
+        },
     )
-    for sink in sinks:
-        connection.execute(
-            insert(deliveries).values(
-                outcome_id=outcome.id,
-                sink=sink,
-                purchase_id=outcome.subject,
-                sequence=int(outcome.sequence),
-                status="waiting",
-                attempts=0,
-                due=now,
-            )
-        )
+    told = {
+        "outcome_id": outcome.id,
+        "purchase_id": outcome.subject,
+        "sequence": int(outcome.sequence),
+        "due": now,
+    }
+    if sinks:
+        connection.execute(_DELIVER, [told | {"sink": sink} for sink in sinks])
+
+
+_first = (
+    select(deliveries.c.purchase_id, func.min(deliveries.c.sequence).label("sequence"))
+    .where(deliveries.c.sink == bindparam("to"), deliveries.c.status == "waiting")
+    .group_by(deliveries.c.purchase_id)
+    .subquery()
+)
+_DUE = (
+    select(
+        *(deliveries.c.outcome_id, deliveries.c.sink, deliveries.c.purchase_id),
+        *(deliveries.c.sequence, deliveries.c.attempts, outcomes.c.body),
+    )
+    .join(outcomes, outcomes.c.id == deliveries.c.outcome_id)
+    .join(
+        _first,
+        (_first.c.purchase_id == deliveries.c.purchase_id)
+        & (_first.c.sequence == deliveries.c.sequence),
+    )
+    .where(deliveries.c.sink == bindparam("to"), deliveries.c.due <= bindparam("now"))
+    .order_by(deliveries.c.due)
+    .limit(bindparam("limit"))
+)
 
 
 def due(connection: Connection, sink: str, now: datetime, limit: int) -> list[Delivery]:
     """Of every purchase its oldest waiting delivery, where that is due: order within a purchase."""
-    first = (
-        select(deliveries.c.purchase_id, func.min(deliveries.c.sequence).label("sequence"))
-        .where(deliveries.c.sink == sink, deliveries.c.status == "waiting")
-        .group_by(deliveries.c.purchase_id)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(
-            *(deliveries.c.outcome_id, deliveries.c.sink, deliveries.c.purchase_id),
-            *(deliveries.c.sequence, deliveries.c.attempts, outcomes.c.body),
-        )
-        .join(outcomes, outcomes.c.id == deliveries.c.outcome_id)
-        .join(
-            first,
-            (first.c.purchase_id == deliveries.c.purchase_id)
-            & (first.c.sequence == deliveries.c.sequence),
-        )
-        .where(deliveries.c.sink == sink, deliveries.c.due <= now)
-        .order_by(deliveries.c.due)
-        .limit(limit)
-    )
+    rows = connection.execute(_DUE, {"to": sink, "now": now, "limit": limit})
     return [Delivery(*row) for row in rows]
+
+
+_SETTLE = update(deliveries).where(
+    deliveries.c.outcome_id == bindparam("outcome"), deliveries.c.sink == bindparam("to")
+)
 
 
 def settle(
@@ -84,9 +93,15 @@ def settle(
 ) -> None:
     """Record an attempt: `sent`, `waiting` until `due`, or `dead` with its reason."""
     connection.execute(
-        update(deliveries)
-        .where(deliveries.c.outcome_id == delivery.outcome_id, deliveries.c.sink == delivery.sink)
-        .values(status=status, attempts=delivery.attempts + 1, due=due, reason=reason)
+        _SETTLE,
+        {
+            "outcome": delivery.outcome_id,
+            "to": delivery.sink,
+            "status": status,
+            "attempts": delivery.attempts + 1,
+            "due": due,
+            "reason": reason,
+        },
     )
 
 

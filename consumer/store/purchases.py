@@ -6,9 +6,9 @@ from datetime import datetime
 from functools import reduce
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
-from consumer.store import inbox, links
+from consumer.store import dialects, inbox, links
 from consumer.store.inbox import Key
 from consumer.store.tables import keys, purchases
 from schemas.purchase import Purchase
@@ -27,9 +27,12 @@ def new_id(now: datetime) -> str:
     return f"pur_{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
 
 
+_LOAD = select(purchases.c.document).where(purchases.c.id == bindparam("purchase"))
+
+
 def load(connection: Connection, purchase_id: str) -> Purchase | None:
     """The purchase, or `None`. Raises `Unreadable`."""
-    document = connection.scalar(select(purchases.c.document).where(purchases.c.id == purchase_id))
+    document = connection.scalar(_LOAD, {"purchase": purchase_id})
     return _read(purchase_id, document) if document else None
 
 
@@ -40,26 +43,33 @@ def _read(purchase_id: str, document: str) -> Purchase:
         raise Unreadable(purchase_id) from error
 
 
+_EXISTS = select(purchases.c.id).where(purchases.c.id == bindparam("purchase"))
+
+
 def exists(connection: Connection, purchase_id: str) -> bool:
     """Whether there is such a purchase."""
-    found = select(purchases.c.id).where(purchases.c.id == purchase_id)
-    return connection.scalar(found) is not None
+    return connection.scalar(_EXISTS, {"purchase": purchase_id}) is not None
+
+
+_INSERT = insert(purchases)
 
 
 def insert_new(connection: Connection, purchase: Purchase) -> None:
     """Store a purchase that did not exist and claim its keys, which must be free."""
-    connection.execute(insert(purchases).values(_columns(purchase)))
+    connection.execute(_INSERT, _columns(purchase))
     claim(connection, purchase)
     links.note(connection, purchase)
 
 
+_REPLACE = update(purchases).where(
+    purchases.c.id == bindparam("purchase"), purchases.c.version == bindparam("expected")
+)
+
+
 def replace(connection: Connection, purchase: Purchase, expected_version: int) -> None:
     """Store the next version of a purchase. Raises `Moved` if `expected_version` has passed."""
-    changed = connection.execute(
-        update(purchases)
-        .where(purchases.c.id == purchase.id, purchases.c.version == expected_version)
-        .values(_columns(purchase))
-    )
+    place = {"purchase": purchase.id, "expected": expected_version}
+    changed = connection.execute(_REPLACE, _columns(purchase) | place)
     if changed.rowcount != 1:
         raise Moved(purchase.id)
 
@@ -90,30 +100,37 @@ def identity(purchase: Purchase) -> list[Key]:
     return found + [("order", order.id) for order in purchase.orders]
 
 
+_CLAIM = dialects.for_each(lambda insert: insert(keys).on_conflict_do_nothing())
+_KEYS = select(keys.c.kind, keys.c.value).where(keys.c.purchase_id == bindparam("purchase"))
+
+
 def claim(connection: Connection, purchase: Purchase) -> list[tuple[Key, str]]:
     """Claim the purchase's keys and wake the facts that waited for them.
 
     Returns the keys that belong to other purchases, each with its owner: `merging.merge` them.
     """
     wanted = identity(purchase)
-    mine = select(keys.c.kind, keys.c.value).where(keys.c.purchase_id == purchase.id)
-    held: set[Key] = {(row.kind, row.value) for row in connection.execute(mine)}
+    mine = connection.execute(_KEYS, {"purchase": purchase.id})
+    held: set[Key] = {(row.kind, row.value) for row in mine}
     taken: list[tuple[Key, str]] = []
     for key in wanted:
         if key in held:
             continue
-        owner = owner_of(connection, key)
-        if owner is None:
-            add_key(connection, key, purchase.id)
-        else:
+        row = {"kind": key[0], "value": key[1], "purchase_id": purchase.id}
+        if connection.execute(_CLAIM[connection.dialect.name], row).rowcount == 1:
+            inbox.unpark(connection, key)
+        elif owner := owner_of(connection, key):
             taken.append((key, owner))
     return taken
+
+
+_ADD_KEY = insert(keys)
 
 
 def add_key(connection: Connection, key: Key, purchase_id: str) -> None:
     """Claim one more key, which must be free, and wake the facts that waited for it."""
     kind, value = key
-    connection.execute(insert(keys).values(kind=kind, value=value, purchase_id=purchase_id))
+    connection.execute(_ADD_KEY, {"kind": kind, "value": value, "purchase_id": purchase_id})
     inbox.unpark(connection, key)
 
 
@@ -131,11 +148,14 @@ def hand_over_all(connection: Connection, giver: str, taker: str) -> None:
     connection.execute(update(keys).where(keys.c.purchase_id == giver).values(purchase_id=taker))
 
 
+_OWNER = select(keys.c.purchase_id).where(
+    keys.c.kind == bindparam("kind"), keys.c.value == bindparam("value")
+)
+
+
 def owner_of(connection: Connection, key: Key) -> str | None:
     """The purchase that a key belongs to."""
-    return connection.scalar(
-        select(keys.c.purchase_id).where(keys.c.kind == key[0], keys.c.value == key[1])
-    )
+    return connection.scalar(_OWNER, {"kind": key[0], "value": key[1]})
 
 
 def find(connection: Connection, candidates: Sequence[Key]) -> str | None:

@@ -135,6 +135,11 @@ async def read(deps: Deps, job: Job[T]) -> T:
     return await _in_time(deps.store.read(job))
 
 
+async def look(deps: Deps, job: Job[T]) -> T:
+    """Read with one statement for a caller who waits. Raises Problem 503."""
+    return await _in_time(deps.store.look(job))
+
+
 async def _in_time(work: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(STORE_SECONDS):

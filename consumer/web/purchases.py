@@ -13,7 +13,7 @@ from consumer.store import inbox, purchases
 from consumer.store.admission import Refused, Unknown, admit
 from consumer.store.inbox import Delivery
 from consumer.web.bodies import validated
-from consumer.web.calls import Call, json_response, not_found, page_limit, read, write
+from consumer.web.calls import Call, json_response, look, not_found, page_limit, read, write
 from consumer.web.deps import Deps
 from consumer.web.problems import Problem, bad_field
 from consumer.web.waiting import Stored, answered
@@ -164,7 +164,7 @@ def not_now(purchase: Purchase, refused: NotNow, *, shop: bool) -> Problem:
 
 async def show(deps: Deps, call: Call) -> Response:
     """One purchase."""
-    purchase = await read(deps, lambda connection: purchases.load(connection, call.id))
+    purchase = await look(deps, lambda connection: purchases.load(connection, call.id))
     if purchase is None:
         raise not_found()
     return json_response(view(purchase, shop=call.shop))

@@ -77,7 +77,7 @@ class Worker:
             return []
         now = self.clock.now()
         try:
-            if await self.store.read(lambda c: commands.timer_due(c, now)):
+            if await self.store.look(lambda c: commands.timer_due(c, now)):
                 await self.store.write(lambda c: commands.fire_due(c, now, 200))
             busy = len(self._active) + len(self._aside)
             found = await self.store.read(lambda c: work.pending(c, now, room + busy))

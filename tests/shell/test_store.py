@@ -130,6 +130,14 @@ async def test_the_same_event_again_is_one_fact(store: Store) -> None:
     assert [entry.id for entry in found] == ["e1", "e2", "e3"]
 
 
+async def test_a_long_batch_keeps_its_order_and_its_repeats_are_one_fact(store: Store) -> None:
+    names = [f"e{number:04}" for number in range(1500)]
+    repeated = [event(name) for name in [*names, *names[-2:]]]
+    assert await store.write(lambda c: inbox.append(c, repeated, NOW)) == len(names)
+    found = await store.read(lambda c: inbox.unrouted(c, 2000))
+    assert [entry.id for entry in found] == names
+
+
 @pytest.mark.parametrize("other", [event("e1", about="o2"), event("e1", type="order.blocked")])
 async def test_the_same_id_with_another_type_or_object_is_a_dead_letter(
     store: Store, other: Delivery
