@@ -1,12 +1,14 @@
 # Everything starts with `make install`; the other targets call it themselves.
 # PYTHON=...       the interpreter for .venv (default: the first of the candidates that will do)
 # PYTEST_FLAGS=... more for pytest, such as -k name
+# DEMO_FLAGS=...   for the demo, such as --no-webhooks; --help lists them
 # WORKERS=...      test processes; 0 runs the tests in one
 
 SHELL := /bin/bash
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3.14 python3)
 PYTEST_FLAGS ?=
+DEMO_FLAGS ?=
 WORKERS ?= 2
 # Wheels only: building from source would fetch build tools that no hash pins.
 PIP_FLAGS ?= --only-binary :all:
@@ -69,7 +71,7 @@ check: install ## ruff, mypy and the import rule
 	$(VENV)/bin/python -m pytest -q tests/core/test_imports.py
 
 demo: install ## 300 shoppers against the sandbox; ends with the books balanced, or exit 1
-	$(VENV)/bin/python -m deploy.demo
+	$(VENV)/bin/python -m deploy.demo $(DEMO_FLAGS)
 
 sandbox: install ## the stand-in platform, for local runs
 	$(VENV)/bin/python -m deploy.sandbox
