@@ -256,7 +256,8 @@ def on_returned(purchase: Purchase, fact: ShopperReturned) -> Decision:
         return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
     if purchase.state is State.HELD:
         return recheck(purchase, "call.returned", "PLATFORM §5.6")
-    if purchase.state is State.PENDING and purchase.order and not purchase.replacing:
+    under_way = purchase.replacing or provider.refreshing(purchase)
+    if purchase.state is State.PENDING and purchase.order and not under_way:
         return provider.refresh(purchase, purchase.order.id, "call.returned")
     return ignore(purchase, "call.returned_before", "PLATFORM §5.6")
 

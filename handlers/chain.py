@@ -85,7 +85,10 @@ def _follow(known: Purchase | None, which: str) -> Begin | Continue | Join | Con
 
 
 def joined(purchase: Purchase, request: PurchaseRequest, at: datetime) -> Purchase:
-    """The held purchase with the storefront's new checkout as its current one."""
+    """The held purchase with the storefront's new checkout as its current one.
+
+    A rejection of the former one that was not remedied yet says nothing about it.
+    """
     last = purchase.current
     if last.condition is Condition.OPEN:
         purchase = with_condition(purchase, last.checkout_id, Condition.SUPERSEDED)
@@ -103,6 +106,7 @@ def joined(purchase: Purchase, request: PurchaseRequest, at: datetime) -> Purcha
         waiting_request=None,
         faults=(),
         permit=None,
+        verdict=None,
         observed=False,
     )
 

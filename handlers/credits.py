@@ -12,7 +12,7 @@ from handlers.decision import Decision
 from handlers.gate import BROKEN, CREDIT, WAITING, Sight
 from handlers.moves import change, read, step
 from schemas.commands import AttachSource, CreateCredit, DetachSource, Planned
-from schemas.facts import Fact, KeyTaken
+from schemas.facts import Fact, KeyTaken, KeyWanted
 from schemas.money import minor_units
 from schemas.platform import Checkout, Source
 from schemas.purchase import Condition, Credit, Purchase, State
@@ -206,7 +206,7 @@ def given_back(before: Purchase, fact: Fact, decision: Decision) -> Decision:
     Not where the checkout turned out to be another purchase's: that one may need them.
     """
     after = decision.purchase
-    shared = isinstance(fact, KeyTaken) and not fact.key.startswith("upstream/")
+    shared = isinstance(fact, KeyTaken | KeyWanted) and not fact.key.startswith("upstream/")
     if before.state is State.LOST or after.state is not State.LOST or shared:
         return decision
     more = release(after, after.current.checkout_id, attached_ids(after))

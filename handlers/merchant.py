@@ -14,7 +14,7 @@ from handlers.policy import Policy
 from handlers.waiting import overdue
 from schemas.base import JsonObject
 from schemas.facts import OrderRejected
-from schemas.purchase import Condition, Purchase, Reason, State, Submission
+from schemas.purchase import Condition, Link, Purchase, Reason, State, Submission
 from schemas.requests import RejectionReport
 from schemas.results import Reading, Rejected
 
@@ -60,10 +60,16 @@ def _nothing_to_us(purchase: Purchase, report: RejectionReport) -> str | None:
     if link.condition is Condition.CONSUMED:
         return "merchant.order_exists"
     if link is not purchase.current:
-        return "merchant.former_checkout"
+        return None if _may_be_ordered(purchase, link, report) else "merchant.former_checkout"
     if link.condition is not Condition.OPEN:
         return "merchant.known"
     return None if _theirs(purchase, report) else "merchant.ours_submits"
+
+
+def _may_be_ordered(purchase: Purchase, link: Link, report: RejectionReport) -> bool:
+    """Whether nobody knows what became of a checkout that was replaced meanwhile (I6)."""
+    silent = _outcome(report.status) == "unknown" and link.condition is Condition.SUPERSEDED
+    return silent and purchase.state in (State.HELD, State.UNKNOWN)
 
 
 def _theirs(purchase: Purchase, report: RejectionReport) -> bool:
@@ -81,6 +87,7 @@ def _theirs(purchase: Purchase, report: RejectionReport) -> bool:
 def _recorded(purchase: Purchase, report: RejectionReport, moment: Moment) -> Purchase:
     """The purchase with the merchant's submission; who reports, hands over what was observed."""
     number, attempt = _numbered(purchase, report)
+    current = report.create_request and report.checkout_id == purchase.current.checkout_id
     entry = Submission(
         number=number,
         attempt=attempt,
@@ -96,7 +103,7 @@ def _recorded(purchase: Purchase, report: RejectionReport, moment: Moment) -> Pu
     return change(
         purchase,
         submissions=(*purchase.submissions, entry),
-        create_request=report.create_request or purchase.create_request,
+        create_request=report.create_request if current else purchase.create_request,
         observed=False,
     )
 

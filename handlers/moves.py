@@ -84,7 +84,8 @@ def end(purchase: Purchase, state: State, reason: Reason | None, message: str | 
 
     After a review it may go on, so what the shopper asked for is kept for then.
     """
-    ended = change(enter(purchase, state, reason, message=message), awaiting=None, stale=False)
+    entered = enter(purchase, state, reason, message=message)
+    ended = change(entered, awaiting=None, stale=False, replacing=None)
     if state is State.REVIEW:
         return ended
     return change(

@@ -1,5 +1,7 @@
 """What we are told of orders, and reading them again because of it (PLATFORM §6.2)."""
 
+from dataclasses import replace
+
 from handlers import orders, provider, stale
 from handlers.aftermath import ENDS, TROUBLES, trouble_told
 from handlers.decision import Decision, Moment, ignore
@@ -125,16 +127,19 @@ def _unreadable(purchase: Purchase, fact: CommandEnded, order_id: str) -> Decisi
 def _settled(
     purchase: Purchase, order: Order, fact: CommandEnded, moment: Moment, policy: Policy
 ) -> Decision:
-    how = "order.read"
-    if isinstance(fact.command, RefreshOrder):
-        how = provider.how_refreshed(fact.key)
-    after_cancel = fact.key == purchase.awaiting and "/cancelled/" in fact.key
-    if after_cancel and order.state not in GONE:
+    awaited = fact.key == purchase.awaiting
+    if awaited and "/cancelled/" in fact.key and order.state not in GONE:
         record = orders.recorded(purchase, order)
         sold = meaning(record, page=False) in (Meaning.PLACED, Meaning.REVIEW)
-        if purchase.cancel_requested or not sold:  # else it was paid meanwhile, and that wins (I5)
+        # A cancel that was taken shows late; else it was paid meanwhile, and that wins (I5).
+        if purchase.cancel_requested or not sold or stale.lags(fact):
             return stale.not_gone(purchase, record, fact, moment, policy)
-    return orders.settle(purchase, order, moment, policy, rule=how)
+    how = provider.how_read(fact.key, awaited=awaited)
+    decision = orders.settle(purchase, order, moment, policy, rule=how)
+    if decision.rule == orders.OLDER and awaited:  # it is what the purchase waits for
+        due = later(moment, backoff(policy.look_after, fact.attempt))
+        return replace(decision, commands=again(fact, due))
+    return decision
 
 
 def _inspected(

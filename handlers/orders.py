@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from handlers import provider, stale
 from handlers.aftermath import trouble_read
 from handlers.decision import Decision, Moment, ignore
-from handlers.matrix import Meaning, for_fraud, meaning, payment_failed
-from handlers.moves import change, end, with_condition
+from handlers.matrix import PENDING, Meaning, for_fraud, meaning, payment_failed
+from handlers.moves import change, end, step, with_condition
 from handlers.paths import present, without
 from handlers.policy import Policy
 from schemas.base import JsonObject
@@ -30,6 +30,7 @@ from schemas.purchase import (
 GONE = frozenset({"cancelled", "blocked"})  # only these prove that an order is not live (I5)
 SOURCE = "PLATFORM §4.1"
 PLACED_TEXT = "order.accepted"
+OLDER = "order.older_reading"
 FORMER = "order.former"  # an order that is over and that the purchase has moved on without
 
 
@@ -74,6 +75,10 @@ def adopt(
     """Orders under our checkouts are ours. A live stranger under the upstream id is not ours."""
     known = {record.id: record.state for record in purchase.orders}
     ours = [o for o in found if o.checkout_id in purchase.checkout_ids]
+    older = [o for o in ours if _outdated(purchase, o)]
+    if behind := [o for o in older if known[o.id] not in GONE]:
+        return _read_itself(purchase, behind[0])
+    ours = [o for o in ours if o not in older]
     strangers = [
         o
         for o in found
@@ -99,6 +104,24 @@ def adopt(
     return decision
 
 
+def _outdated(purchase: Purchase, order: Order) -> bool:
+    """Whether it is an older state than the one we know: lists lag. An order that is over waits
+    for no payment any more, whatever it says without a newer time."""
+    known = next((o for o in purchase.orders if o.id == order.id), None)
+    if known is None:
+        return False
+    told, last = order.updated_time, known.updated
+    if known.state in GONE and order.state in PENDING:
+        return not (told and last and told > last)
+    return bool(told and last and told < last)
+
+
+def _read_itself(purchase: Purchase, order: Order) -> Decision:
+    """The list is behind what we know of a live order: read that order."""
+    reading, commands = step(purchase, ReadOrder(order_id=order.id))
+    return Decision(reading, "order.list_lags", "PLATFORM §6.2", commands)
+
+
 def _stranger(purchase: Purchase, strangers: list[Order]) -> Decision:
     """Somebody else's live order under our upstream id: a second one would be a duplicate."""
     waiting = end(purchase, State.REVIEW, Reason.DUPLICATE_ORDER, "order.checking")
@@ -111,8 +134,8 @@ def settle(
 ) -> Decision:
     """Take an order's state over. It moves forward only; an order beats whatever we believed."""
     known = next((o for o in purchase.orders if o.id == order.id), None)
-    if known and known.updated and order.updated_time and order.updated_time < known.updated:
-        return ignore(purchase, "order.older_reading", "PLATFORM §6.2")
+    if _outdated(purchase, order):
+        return ignore(purchase, OLDER, "PLATFORM §6.2")
     record = _record(order, known)
     others = tuple(o for o in purchase.orders if o.id != order.id)
     seen = {"order": record.id, "state": record.state, "sessionState": record.session_state}
@@ -140,6 +163,8 @@ def settle(
 
 def _former(purchase: Purchase, record: OrderRecord, known: OrderRecord | None) -> bool:
     """Whether the order is over and the purchase has moved on without it."""
+    if purchase.order and purchase.order.id == record.id:
+        return False  # it is the one that the purchase stands or falls with
     replaced = record.checkout_id not in (None, purchase.current.checkout_id)
     was_over = known is not None and known.state in GONE and purchase.order is None
     return record.state in GONE and (replaced or was_over)
@@ -199,13 +224,12 @@ def _meant(
         return stale.still_there(purchase, moment, policy)
     if purchase.replacing == record.id and waits:
         return Decision(purchase, "order.being_replaced", "I5")  # its cancel is under way
-    free = change(purchase, replacing=None)
     match found:
         case Meaning.PLACED:
-            done = end(free, State.ACCEPTED, record.trouble, PLACED_TEXT)
+            done = end(purchase, State.ACCEPTED, record.trouble, PLACED_TEXT)
             return Decision(done, "order.accepted", SOURCE)
         case Meaning.REVIEW:
-            waiting = end(free, State.PENDING, Reason.FRAUD_REVIEW, "order.processing")
+            waiting = end(purchase, State.PENDING, Reason.FRAUD_REVIEW, "order.processing")
             return provider.looked_at(waiting, "order.in_review", moment, policy)
         case Meaning.BLOCKED:
             lost = end(purchase, State.LOST, Reason.BLOCKED, "order.failed")
@@ -266,5 +290,5 @@ def _cancelling(purchase: Purchase, record: OrderRecord) -> Decision:
         return stale.take_back(purchase, record, "order.take_back")
     reason = Reason.FRAUD if for_fraud(record) else Reason.CANCELLED
     message = "order.failed" if reason is Reason.FRAUD else "order.cancelled"
-    lost = end(change(purchase, replacing=None), State.LOST, reason, message)
+    lost = end(purchase, State.LOST, reason, message)
     return Decision(lost, "order.cancelled", SOURCE)

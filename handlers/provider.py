@@ -45,9 +45,9 @@ def waiting(
     match found:
         case Meaning.REDIRECT:
             return _redirect(purchase, order, record, how, moment, policy)
-        case Meaning.NO_PAGE if how not in (REFRESHED, OVERDUE):
+        case Meaning.NO_PAGE if how not in (REFRESHED, OVERDUE) and not purchase.observed:
             return refresh(_pending(purchase, Reason.PROCESSING), record.id, "order.no_page")
-        case Meaning.NO_PAGE:
+        case Meaning.NO_PAGE if not purchase.observed:
             return stale.begin(purchase, record, "order.no_page_again")
         case Meaning.FUNDS:
             return _funds(purchase, order, record, moment, policy)
@@ -69,7 +69,8 @@ def _redirect(
     if not allowed(url, policy):
         odd = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.processing")
         return Decision(odd, "order.redirect_refused", "DESIGN, settings", alert="redirect_refused")
-    returns = purchase.returns + (how == REFRESHED)
+    in_vain = how == REFRESHED and purchase.reason is Reason.REDIRECT
+    returns = purchase.returns + in_vain
     if how == OVERDUE or returns > policy.reopenings:
         return stale.begin(change(purchase, returns=returns), record, "order.abandoned")
     sent = _pending(purchase, Reason.REDIRECT, {"action": "redirect", "redirectUrl": url})
@@ -102,9 +103,12 @@ def _pending(purchase: Purchase, reason: Reason, next_action: JsonObject | None 
 def looked_at(purchase: Purchase, rule: str, moment: Moment, policy: Policy) -> Decision:
     """A pending order is looked at now and then: the event that ends the wait may be lost.
 
-    No time-out is documented for any of them: when the patience ends is ours to say (§5.6).
+    No time-out is documented for any of them: when the patience ends is ours to say (§5.6), but
+    an order that we only observe is not given up: nobody asks us to replace it (DESIGN, ADOPT).
     """
-    waits, timers = patience(purchase, moment, policy)
+    waits, timers = purchase, ()
+    if not (purchase.observed and purchase.reason is Reason.REDIRECT):
+        waits, timers = patience(purchase, moment, policy)
     due = order_look(waits, moment.now, policy)
     if due is None:
         return Decision(waits, rule, "PLATFORM §4.1", timers)
@@ -120,6 +124,13 @@ def refresh(purchase: Purchase, order_id: str, rule: str, how: str = REFRESHED) 
     return Decision(asking, rule, "PLATFORM §5.6", commands)
 
 
-def how_refreshed(key: str) -> str:
-    """How a refresh of this key was asked for."""
-    return OVERDUE if "/overdue/" in key else REFRESHED
+def refreshing(purchase: Purchase) -> bool:
+    """Whether what a return leads to is under way."""
+    return "/refreshed/" in (purchase.awaiting or "")
+
+
+def how_read(key: str, *, awaited: bool) -> str:
+    """Why an order was read with this key; one return counts once, so only where awaited."""
+    if "/overdue/" in key:
+        return OVERDUE
+    return REFRESHED if awaited and "/refreshed/" in key else "order.read"

@@ -146,20 +146,23 @@ def _read_back(purchase: Purchase, order_id: str, how: str) -> Decision:
     return Decision(reading, "order.read_back", "PLATFORM §5.6", commands)
 
 
+def lags(fact: CommandEnded) -> bool:
+    """Whether the read after a cancel that was taken may still be older than the cancel."""
+    return "/cancelled/taken/" in fact.key and fact.attempt < MOST_READS
+
+
 def not_gone(
     purchase: Purchase, order: OrderRecord, fact: CommandEnded, moment: Moment, policy: Policy
 ) -> Decision:
     """The order was read after its cancel, and it is still there."""
     seen = {"order": order.id, "state": order.state}
     how = fact.key.rpartition("/cancelled/")[2].partition("/")[0]
-    if how == "taken" and fact.attempt < MOST_READS:
+    if lags(fact):
         due = later(moment, backoff(policy.look_after, fact.attempt))
         return Decision(purchase, "order.not_cancelled_yet", "PLATFORM §5.6", again(fact, due))
     if how == "unclear" and int(fact.key.rpartition("/")[2]) < MOST_READS:
         return replace(cancel(purchase, order), rule="order.cancel_again")
-    refused = end(
-        change(purchase, replacing=None), State.REVIEW, Reason.STALE_ORDER, "order.processing"
-    )
+    refused = end(purchase, State.REVIEW, Reason.STALE_ORDER, "order.processing")
     looking, commands = wake(refused, "order", moment.now + policy.review_look)
     return Decision(
         *(looking, "order.cancel_refused", "I5", commands), evidence=seen, alert="stale_order"

@@ -681,7 +681,7 @@ class World:
                 return self._read(command)
             case FindOrders():
                 found = self._listed(command.checkout_ids, command.upstream_id)
-                self.looked = (self.now, command.checkout_ids, _any_alive(found))
+                self.looked = (self.now, command.checkout_ids, self._any_alive(found))
                 return Succeeded(status=200, body={"orders": found})
             case ReadOrder():
                 order = self.orders.get(command.order_id)
@@ -743,7 +743,7 @@ class World:
         wanted = copy.deepcopy(self.sources.get(command.wanted_source or ""))
         if checkout:
             self.readings[command.checkout_id] = (self.now, checkout, command.checkout_ids)
-        alive, before = _any_alive(found), self.looked
+        alive, before = self._any_alive(found), self.looked
         if alive or before is None or not set(command.checkout_ids) < set(before[1]):
             self.looked = (self.now, command.checkout_ids, alive)  # not by an older, smaller look
         reading = Reading(
@@ -762,6 +762,11 @@ class World:
             if self.listed_at[order["id"]] <= self.now
             and (order["checkoutId"] in checkout_ids or order.get("upstreamId") == upstream_id)
         ]
+
+    def _any_alive(self, found: list[JsonObject]) -> bool:
+        """Whether one of these lives, however a list that lags shows it."""
+        shown = [order for order in found if order["state"] not in GONE]
+        return any(self.orders.get(o["id"], o)["state"] not in GONE for o in shown)
 
     def _shown(self, order: JsonObject) -> JsonObject:
         """An order as the wire carries it."""
@@ -1216,10 +1221,6 @@ class World:
 def _main(sources: list[JsonObject]) -> str | None:
     """The primary source among these."""
     return next((one["id"] for one in sources if one["type"] != "customerCredit"), None)
-
-
-def _any_alive(orders: list[JsonObject]) -> bool:
-    return any(o["state"] not in GONE for o in orders)
 
 
 def _event_of(state: str) -> str:

@@ -1,0 +1,199 @@
+"""Facts that cross: each test is an order of facts that once broke something."""
+
+import copy
+
+import pytest
+
+from handlers.presentation import fulfil
+from schemas.purchase import Reason, State
+from schemas.results import Succeeded
+from tests.core.test_merchant import reported
+from tests.core.test_redirects import BACK, order, sent_away
+from tests.core.test_regressions import HOUR, chosen, where
+from tests.core.world import World
+
+# -- an order of a checkout that is not the current one
+
+
+def late_order_of_a_former_checkout(behaviour: str) -> World:
+    """A merchant's order for the checkout that the storefront has just replaced."""
+    world = World()
+    first = world.open()
+    world.attach(first, world.pay(behaviour, checkout=first))
+    world.begin(submits="merchant")
+    world.run()
+    second = world.open()
+    assert world.request(checkoutId=second, submits="merchant")
+    world.run()
+    assert isinstance(world.merchant_orders(first), Succeeded)
+    world.deliver()
+    world.run()
+    return world
+
+
+def test_goods_do_not_ship_when_the_order_of_a_former_checkout_is_cancelled() -> None:
+    world = late_order_of_a_former_checkout("good")
+    assert where(world) == (State.ACCEPTED, None)
+    assert fulfil(world.purchase)
+    world.move(str(order(world)["id"]), "cancelled")
+    world.deliver()
+    world.run()
+    assert not fulfil(world.purchase)
+    assert world.purchase.order
+    assert world.purchase.order.state == "cancelled"
+
+
+def test_a_pending_order_of_a_former_checkout_that_fails_is_not_awaited_for_ever() -> None:
+    world = late_order_of_a_former_checkout("redirect")
+    assert world.purchase.state is State.PENDING
+    world.move(str(order(world)["id"]), "cancelled", "failed")
+    world.deliver()
+    world.run()
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+
+
+# -- lists and readings that lag
+
+
+def test_a_list_that_still_shows_the_cancelled_order_as_pending_stops_nothing() -> None:
+    world = sent_away()
+    before = copy.deepcopy(order(world))
+    world.advance(60)
+    assert world.call(BACK)
+    world.run()
+    assert world.call(BACK)
+    world.until("read_checkout")
+    world.blur = before  # the list lags
+    world.step()
+    world.blur = {}
+    world.run()
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+
+
+def test_an_older_reading_of_a_pending_order_is_not_the_last_look() -> None:
+    world = sent_away("funds")
+    slot = world.until("read_order", 2 * HOUR)
+    old = dict(order(world)) | {"updatedTime": "2024-05-01T00:00:00Z"}
+    world.answer(slot, Succeeded(status=200, body=old))
+    world.move(str(order(world)["id"]), "accepted", "complete")
+    world.live(2 * HOUR)
+    assert where(world) == (State.ACCEPTED, None)
+
+
+# -- a rejection and a new checkout
+
+
+@pytest.mark.parametrize("status", [400, 409])
+def test_what_the_former_checkout_was_refused_for_does_not_end_the_one_that_replaced_it(
+    status: int,
+) -> None:
+    world = reported(status, "invalid_parameter" if status == 400 else "declined")
+    second = world.open()
+    world.attach(second, world.pay("good", checkout=second))
+    assert world.request(checkoutId=second, submits="merchant")
+    world.run()
+    assert where(world) == (State.HELD, Reason.READY)
+    assert world.purchase.checkout_ids == ("c1", second)
+    assert not world.purchase.declined
+
+
+def test_silence_about_a_former_checkout_settles_before_the_next_is_submitted() -> None:
+    world = World()
+    first = world.open()
+    world.attach(first, world.pay("good", checkout=first))
+    world.begin(submits="merchant")
+    world.run()
+    second = world.open()
+    assert world.request(checkoutId=second, submits="merchant")
+    world.run()
+    assert world.report(world.reported(first, 504))
+    assert world.purchase.state is State.UNKNOWN
+    world.attach(second, world.pay("good", checkout=second))
+    assert world.request(checkoutId=second, submits="service")
+    world.advance(60)
+    world.place(first)  # it was processed late
+    world.live(300)
+    assert where(world) == (State.ACCEPTED, None)
+    assert not world.sent
+
+
+# -- coming back
+
+
+def test_two_clicks_are_one_return() -> None:
+    world = sent_away()
+    assert world.call(BACK)
+    world.call(BACK)
+    world.run()
+    assert where(world) == (State.PENDING, Reason.REDIRECT)
+    assert not world.planned("cancel_order")
+
+
+def test_a_page_that_came_late_is_offered_as_often_as_any_other() -> None:
+    payment = order(sent_away())["payment"]
+    assert isinstance(payment, dict)
+    world = chosen("redirect")
+    world.blur = {"payment": payment | {"session": payment["session"] | {"nextAction": None}}}
+    world.until("refresh_order")
+    world.blur = {}
+    world.run()
+    assert where(world) == (State.PENDING, Reason.REDIRECT)
+    assert world.call(BACK)
+    world.run()
+    assert where(world) == (State.PENDING, Reason.REDIRECT), "its first return in vain"
+
+
+# -- replacing an order
+
+
+def test_an_order_that_reads_accepted_after_its_cancel_was_taken_is_read_again() -> None:
+    world = sent_away()
+    world.call(BACK)
+    world.run()
+    world.call(BACK)
+    slot = world.until("cancel_order")
+    world.move(str(order(world)["id"]), "accepted", "complete")  # paid at the last moment
+    seen = dict(order(world))
+    world.finish(slot)
+    assert order(world)["state"] == "cancelled"
+    slot = world.until("read_order")
+    world.answer(slot, Succeeded(status=200, body=seen))
+    assert where(world) == (State.PENDING, Reason.PROCESSING)
+    world.run()
+    world.live(60)
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+
+
+def test_a_person_who_resumes_after_an_unreadable_order_sets_it_going_again() -> None:
+    world = sent_away()
+    world.call(BACK)
+    world.run()
+    world.call(BACK)
+    slot = world.until("inspect_order")
+    world.answer(slot, Succeeded(status=200, body={"order": "?"}))
+    assert where(world) == (State.REVIEW, Reason.UNDECIDED)
+    assert world.decided("resume")
+    world.live(HOUR)
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+
+
+# -- what nobody handed over
+
+
+@pytest.mark.parametrize("page", [True, False])
+def test_an_observed_order_is_read_and_neither_refreshed_nor_given_up(page: bool) -> None:
+    world = World()
+    id = world.open()
+    world.attach(id, world.pay("redirect", checkout=id))
+    world.place(id)
+    if not page:
+        order(world)["payment"]["session"].pop("nextAction")  # type: ignore[index]
+    world.begin_adopted(world.mail.pop(), observed=True)
+    world.live(30 * HOUR)
+    assert not world.planned("refresh_order")
+    assert world.purchase.state is State.PENDING
+    assert world.purchase.hold == 1, "nobody is told again and again"
+    assert world.request(checkoutId=id)
+    world.live(HOUR)
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+    assert order(world)["state"] == "cancelled"
