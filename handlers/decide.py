@@ -158,7 +158,7 @@ def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment, policy: Poli
     if purchase.state is State.UNKNOWN:
         return unknown.look(purchase, "timer.look", moment)
     if purchase.state in (State.PENDING, State.REVIEW) and purchase.order:
-        return order_events.look_again(purchase, purchase.order.id)
+        return order_events.look_again(purchase, purchase.order)
     reading, commands = read(purchase)
     return Decision(reading, f"timer.{fact.name}", "DESIGN, timers", commands)
 

@@ -43,7 +43,7 @@ def on_rejected(
         purchase = chain.joined_rejected(purchase, report, min(fact.created, moment.at))
     purchase = _recorded(purchase, report, moment)
     if purchase.state is State.REVIEW and purchase.reason is not Reason.CREDENTIALS:
-        noted = change(_weighed(purchase, report), permit=None)
+        noted = change(_weighed(purchase, report, moment), permit=None)
         return Decision(noted, "merchant.rejected_in_review", "DESIGN, HTTP", evidence=seen)
     return _answered(purchase, report, moment, policy, seen)
 
@@ -146,7 +146,7 @@ def _answered(
             return _checked(purchase, "merchant.not_processed", "PLATFORM §4.3", seen)
     if rejection.leaves_open(verdict):
         return rejection.to_operator(purchase, verdict)
-    purchase = _weighed(purchase, report)
+    purchase = _weighed(purchase, report, moment)
     if purchase.unsettled_since:
         return unknown.look(purchase, "merchant.rejected_after_unknown", moment, seen)
     return _checked(purchase, "merchant.rejected", "I3", seen)
@@ -157,9 +157,14 @@ def _checked(purchase: Purchase, rule: str, source: str, seen: JsonObject) -> De
     return Decision(checked, rule, source, commands, evidence=seen)
 
 
-def _weighed(purchase: Purchase, report: RejectionReport) -> Purchase:
-    """A definite no waits for the proof that no order exists; a 409 ends the checkout at once."""
+def _weighed(purchase: Purchase, report: RejectionReport, moment: Moment) -> Purchase:
+    """A definite no waits for the proof that no order exists; a 409 ends the checkout at once.
+
+    Silence must settle, also if that is after a review (I6).
+    """
     verdict = Rejected(status=report.status, problems=report.error.errors)
+    if _outcome(report.status) == "unknown":
+        return change(purchase, unsettled_since=moment.at)
     if rejection.leaves_open(verdict) or _outcome(report.status) != "rejected":
         return purchase
     if report.status == 409:

@@ -160,8 +160,14 @@ def _inspected(
     return stale.cancel(purchase, record)
 
 
-def look_again(purchase: Purchase, order_id: str) -> Decision:
-    """Read a pending order without having been told to."""
-    key = f"{purchase.id}/order/{order_id}/look/{purchase.step}"
-    reading, commands = step(purchase, ReadOrder(order_id=order_id), key=key)
+def look_again(purchase: Purchase, order: OrderRecord) -> Decision:
+    """Read a pending order without having been told to.
+
+    Where money is on its way from the provider's page, a refresh alone may show it (§5.6).
+    """
+    paid = purchase.reason is Reason.PROCESSING and order.session_state == "pending_redirect"
+    if paid and not purchase.observed:
+        return provider.refresh(purchase, order.id, "timer.order", provider.OVERDUE)
+    key = f"{purchase.id}/order/{order.id}/look/{purchase.step}"
+    reading, commands = step(purchase, ReadOrder(order_id=order.id), key=key)
     return Decision(reading, "timer.order", "PLATFORM §6.2", commands)

@@ -8,7 +8,7 @@ from handlers.policy import Policy
 from handlers.redirects import allowed
 from handlers.waiting import order_look
 from schemas.base import JsonObject
-from schemas.commands import RefreshOrder
+from schemas.commands import Planned, RefreshOrder
 from schemas.platform import Order
 from schemas.purchase import OrderRecord, Purchase, Reason, State
 
@@ -106,7 +106,8 @@ def looked_at(purchase: Purchase, rule: str, moment: Moment, policy: Policy) -> 
     No time-out is documented for any of them: when the patience ends is ours to say (§5.6), but
     an order that we only observe is not given up: nobody asks us to replace it (DESIGN, ADOPT).
     """
-    waits, timers = purchase, ()
+    waits = purchase
+    timers: tuple[Planned, ...] = ()
     if not (purchase.observed and purchase.reason is Reason.REDIRECT):
         waits, timers = patience(purchase, moment, policy)
     due = order_look(waits, moment.now, policy)

@@ -28,10 +28,8 @@ class Session(Wire):
 
 
 class Card(Wire):
-    """The visible part of a card."""
+    """When a card ends."""
 
-    brand: str | None = None
-    last_four_digits: str | None = None
     expiration_month: int | None = None
     expiration_year: int | None = None
 
@@ -46,7 +44,6 @@ class Source(Wire):
     flow: str | None = None
     amount: float | None = None
     customer_id: str | None = None
-    payment_session_id: str | None = None
     upstream_id: str | None = None
     owner: JsonObject | None = None
     credit_card: Card | None = None
@@ -85,16 +82,6 @@ class Checkout(Wire):
     upstream_id: str | None = None
     currency: str | None = None
     total_amount: float | None = None
-    email: str | None = None
-    locale: str | None = None
-    browser_ip: str | None = None
-    ship_to: JsonObject | None = None
-    bill_to: JsonObject | None = None
-    ship_from: JsonObject | None = None
-    shipping_choice: JsonObject | None = None
-    items: tuple[JsonObject, ...] = ()
-    selling_entity: JsonObject | None = None
-    metadata: JsonObject = Field(default_factory=dict)
     live_mode: bool | None = None
     payment: Payment = Payment()
 
@@ -109,7 +96,6 @@ class OrderItem(Wire):
 
     id: str
     quantity: int | None = None
-    state: str | None = None
     metadata: JsonObject = Field(default_factory=dict)
 
 
@@ -118,9 +104,7 @@ class Order(Wire):
 
     id: str
     checkout_id: str | None = None
-    checkout_session_id: str | None = None
     upstream_id: str | None = None
-    customer_id: str | None = None
     state: str | None = None
     fraud_state: str | None = None
     cancel_reason: str | None = None
@@ -129,7 +113,6 @@ class Order(Wire):
     updated_time: datetime | None = None
     items: tuple[OrderItem, ...] = ()
     payment: Payment = Payment()
-    live_mode: bool | None = None
 
 
 class Customer(Wire):

@@ -197,7 +197,6 @@ class ChargeState(Strict):
     state: str | None = None
     source_id: str | None = None
     failure_code: str | None = None
-    capture: str | None = None  # the state of the newest capture
 
 
 class ItemRef(Strict):

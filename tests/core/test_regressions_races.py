@@ -8,7 +8,7 @@ from handlers.presentation import fulfil
 from schemas.purchase import Reason, State
 from schemas.results import Succeeded
 from tests.core.test_merchant import reported
-from tests.core.test_redirects import BACK, order, sent_away
+from tests.core.test_redirects import BACK, order, sent_away, source_of
 from tests.core.test_regressions import HOUR, chosen, where
 from tests.core.world import World
 
@@ -197,3 +197,30 @@ def test_an_observed_order_is_read_and_neither_refreshed_nor_given_up(page: bool
     world.live(HOUR)
     assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
     assert order(world)["state"] == "cancelled"
+
+
+def test_who_paid_between_two_looks_is_found_although_only_a_refresh_shows_it() -> None:
+    world = sent_away()
+    world.call(BACK)
+    world.run()
+    world.call(BACK)
+    world.until("inspect_order")
+    source_of(world)["state"] = "chargeable"
+    world.run()
+    assert "order.money_on_its_way" in world.rules
+    world.live(300)
+    assert where(world) == (State.ACCEPTED, None)
+
+
+def test_silence_that_is_reported_during_a_review_settles_after_it() -> None:
+    world = World()
+    id = world.open()
+    world.attach(id, world.pay("good", checkout=id))
+    world.checkouts[id]["customerId"] = "cust-1"
+    world.register()["enabled"] = False
+    world.begin(submits="merchant")
+    world.run()
+    assert where(world) == (State.REVIEW, Reason.CUSTOMER_DISABLED)
+    assert world.report(world.reported(id, 504))
+    assert world.decided("resume")
+    assert world.purchase.state is State.UNKNOWN
