@@ -1,24 +1,23 @@
-"""What shoppers, storefronts and operators ask for."""
+"""What shoppers and storefronts ask for."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
-from handlers import chain, provider, stale, submission, unknown
+from handlers import chain, provider, stale, submission
 from handlers.asks import for_another_source
 from handlers.credits import acknowledged
 from handlers.decision import Decision, Moment, ignore
 from handlers.links import noted
-from handlers.moves import change, check, end, read
+from handlers.moves import change, check, read
 from handlers.orders import live_orders
 from handlers.paths import merged, value_at
 from handlers.policy import Policy
+from handlers.refusals import refusal
 from handlers.rejection import SOURCE_FAULT
 from handlers.saved import declined
 from schemas.commands import Planned, ReadOrder
 from schemas.facts import (
     CancelRequested,
     CheckoutCorrected,
-    OperatorDecided,
     PurchaseRequested,
     ShopperReturned,
     SourceChosen,
@@ -26,82 +25,6 @@ from schemas.facts import (
 )
 from schemas.money import Money
 from schemas.purchase import Condition, Fault, Purchase, Reason, State
-
-Call = (
-    SourceChosen
-    | CheckoutCorrected
-    | TotalConfirmed
-    | ShopperReturned
-    | CancelRequested
-    | OperatorDecided
-)
-RETURNING = (Reason.STEP_UP_REQUIRED, Reason.PAYMENT_INCOMPLETE, Reason.IN_FLIGHT)
-CANCELLABLE = (State.HELD, State.SUBMITTING, State.UNKNOWN, State.PENDING, State.REVIEW)
-
-
-@dataclass(frozen=True, slots=True)
-class NotNow:
-    """Why a call does not apply to the purchase as it is; `total` is the current one."""
-
-    detail: str
-    total: Money | None = None
-
-
-def refusal(purchase: Purchase, call: Call) -> NotNow | None:
-    """Whether the call applies now; the API answers 409 if not, a late fact is ignored."""
-    if purchase.observed and not isinstance(call, OperatorDecided):
-        return NotNow("nobody handed this purchase over: POST /v1/purchases on its checkout first")
-    match call:
-        case CancelRequested():
-            return _refuse_cancel(purchase)
-        case OperatorDecided():
-            if purchase.state in (State.REVIEW, State.UNKNOWN):
-                return None
-            return NotNow("only a purchase in review or unknown waits for a decision")
-        case TotalConfirmed():
-            return _refuse_state(purchase) or _refuse_total(purchase, call)
-        case CheckoutCorrected():
-            return _refuse_state(purchase)
-        case SourceChosen():
-            return _refuse_state(purchase) or _refuse_source(purchase)
-        case ShopperReturned():
-            return _refuse_return(purchase)
-
-
-def _refuse_state(purchase: Purchase) -> NotNow | None:
-    if purchase.state is State.HELD:
-        return None
-    return NotNow("the purchase is not waiting for the shopper")
-
-
-def _refuse_cancel(purchase: Purchase) -> NotNow | None:
-    if len(live_orders(purchase)) > 1:
-        return NotNow("there are two orders; a person decides which one stays")
-    if purchase.state in CANCELLABLE or purchase.reason is Reason.CANCELLED:
-        return None
-    return NotNow("the purchase can no longer be cancelled")
-
-
-def _refuse_source(purchase: Purchase) -> NotNow | None:
-    if purchase.current.condition is Condition.OPEN:
-        return None
-    return NotNow("the next checkout is not open yet; ask for the payment session again")
-
-
-def _refuse_return(purchase: Purchase) -> NotNow | None:
-    """Where shoppers are sent away they come back, perhaps after the platform's own event."""
-    away = purchase.state in (State.PENDING, State.ACCEPTED)
-    if away or (purchase.state is State.HELD and purchase.reason in RETURNING):
-        return None
-    return NotNow("the shopper was not sent anywhere")
-
-
-def _refuse_total(purchase: Purchase, call: TotalConfirmed) -> NotNow | None:
-    current = purchase.total
-    right = call.request.checkout_id == purchase.current.checkout_id
-    if right and current is not None and call.request.total.same_as(current):
-        return None
-    return NotNow("this is not the current checkout and total", current)
 
 
 def on_requested(purchase: Purchase, fact: PurchaseRequested, moment: Moment) -> Decision:
@@ -274,52 +197,6 @@ def on_cancel(purchase: Purchase, fact: CancelRequested) -> Decision:
     if purchase.state is State.SUBMITTING or purchase.unsettled_since:
         return Decision(cancelling, "call.cancel_recorded", "DESIGN, cancel")
     return submission.cancelled(cancelling, "call.cancelled")
-
-
-def on_decided(
-    purchase: Purchase, fact: OperatorDecided, moment: Moment, policy: Policy
-) -> Decision:
-    """A person's way out of `review` or `unknown`."""
-    if refused := refusal(purchase, fact):
-        return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
-    request, seen = fact.request, {"note": fact.request.note}
-    match request.decision:
-        case "stop":
-            stopped = end(purchase, State.LOST, Reason.STOPPED, "order.failed")
-            return Decision(stopped, "operator.stop", "DESIGN, HTTP", evidence=seen)
-        case "adopt_order":
-            return _adopt(purchase, request.order_id, seen)
-        case "no_order" if purchase.verdict:
-            return unknown.proven(purchase, moment, policy)
-        case "no_order":
-            settled = change(purchase, unsettled_since=None, repeats=0)
-            return _resumed(settled, "operator.no_order", moment, seen)
-        case "resume":
-            return _resumed(purchase, "operator.resume", moment, seen)
-
-
-def _adopt(purchase: Purchase, order_id: str | None, seen: dict[str, str]) -> Decision:
-    """Read the chosen order, after those that are thought to be its rivals."""
-    if order_id is None:
-        return ignore(purchase, "operator.no_order_named", "DESIGN, HTTP")
-    rivals = [order.id for order in live_orders(purchase) if order.id != order_id]
-    planned = tuple(
-        Planned(
-            key=f"{purchase.id}/order/{id}/adopt/{purchase.version}",
-            command=ReadOrder(order_id=id),
-        )
-        for id in (*rivals, order_id)
-    )
-    return Decision(purchase, "operator.adopt", "DESIGN, HTTP", planned, evidence=seen)
-
-
-def _resumed(purchase: Purchase, rule: str, moment: Moment, seen: dict[str, str]) -> Decision:
-    if purchase.unsettled_since:
-        return unknown.look(change(purchase, repeats=0), rule, moment, seen)
-    if purchase.cancel_requested and not live_orders(purchase):
-        return submission.cancelled(purchase, rule)
-    checked, commands = check(purchase)
-    return Decision(checked, rule, "DESIGN, HTTP", commands, evidence=seen)
 
 
 def recheck(purchase: Purchase, rule: str, source: str) -> Decision:

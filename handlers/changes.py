@@ -6,11 +6,11 @@ from typing import Any
 from handlers import rejection
 from handlers.asks import for_another_source, for_corrections
 from handlers.decision import Decision, Moment, ignore
-from handlers.gate import Sight
 from handlers.moves import again, backoff, change, end, later, read, step, struggle
 from handlers.paths import digest, merged
 from handlers.policy import Policy
 from handlers.rejection import SOURCE_FAULT, source_fault
+from handlers.sight import Sight
 from schemas.base import JsonObject
 from schemas.commands import AttachSource, Planned, UpdateCheckout
 from schemas.facts import CommandEnded
@@ -48,10 +48,7 @@ def on_changed(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: P
         return ignore(purchase, "change.superseded", "I7")
     match fact.result:
         case Unavailable(retry_after=seconds):
-            held, timers = struggle(purchase, moment, policy)
-            due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
-            commands = (*timers, *again(fact, due))
-            return Decision(held, "change.later", "PLATFORM §1.5", commands)
+            return not_processed(purchase, fact, seconds, moment, policy)
         case Rejected() as refused:
             return _change_refused(purchase, fact, refused, moment, policy)
         case Succeeded():
@@ -59,6 +56,21 @@ def on_changed(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: P
             return Decision(reading, "change.read_back", "PLATFORM §3.3", commands)
         case _:  # perhaps it was done: the reading tells, and repeating does no harm
             return perhaps(purchase, fact, moment, policy)
+
+
+def not_processed(
+    purchase: Purchase,
+    fact: CommandEnded,
+    seconds: float | None,
+    moment: Moment,
+    policy: Policy,
+    rule: str = "change.later",
+) -> Decision:
+    """The platform was busy: the same once more, after `seconds` if it said so (PLATFORM §1.5)."""
+    held, timers = struggle(purchase, moment, policy)
+    delay = seconds or backoff(policy.retry_after, fact.attempt)
+    commands = (*timers, *again(fact, later(moment, delay)))
+    return Decision(held, rule, "PLATFORM §1.5", commands, evidence={"retryAfter": delay})
 
 
 def perhaps(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:

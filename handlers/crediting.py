@@ -1,10 +1,10 @@
 """What became of making, attaching and releasing store credit (PLATFORM §3.3, §3.5)."""
 
 from handlers import rejection
-from handlers.changes import perhaps
+from handlers.changes import not_processed, perhaps
 from handlers.credits import attach, coming, refuse, release, with_credit
 from handlers.decision import Decision, Moment, ignore
-from handlers.moves import again, backoff, change, later, read, struggle
+from handlers.moves import again, backoff, change, later, read
 from handlers.policy import Policy
 from schemas.commands import AttachSource, CreateCredit, DetachSource
 from schemas.facts import CommandEnded
@@ -62,10 +62,7 @@ def _too_late(purchase: Purchase, fact: CommandEnded) -> Decision:
 def _not_done(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Policy) -> Decision:
     match fact.result:
         case Unavailable(retry_after=seconds):
-            held, timers = struggle(purchase, moment, policy)
-            due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
-            commands = (*timers, *again(fact, due))
-            return Decision(held, "change.later", "PLATFORM §1.5", commands)
+            return not_processed(purchase, fact, seconds, moment, policy)
         case Rejected() as refused if rejection.leaves_open(refused):
             return rejection.to_operator(purchase, refused)
         case Rejected() as refused:

@@ -10,6 +10,7 @@ from handlers import (
     forgetting,
     merchant,
     merging,
+    operators,
     order_events,
     paying,
     provider,
@@ -92,7 +93,7 @@ def _decide(purchase: Purchase, fact: Fact, moment: Moment, policy: Policy) -> D
         case CancelRequested():
             return calls.on_cancel(purchase, fact)
         case OperatorDecided():
-            return calls.on_decided(purchase, fact, moment, policy)
+            return operators.on_decided(purchase, fact, moment, policy)
         case PlatformEvent():
             return _on_event(purchase, fact)
         case TimerFired():

@@ -9,31 +9,12 @@ from handlers.asks import collect_payment, correct_checkout
 from handlers.completeness import bills, faults, recurring
 from handlers.decision import Moment
 from handlers.policy import Policy
+from handlers.sight import Sight
 from handlers.step_up import asked
 from schemas.base import JsonObject
-from schemas.money import Money, minor_units
-from schemas.platform import Checkout, Customer, Session, Source
+from schemas.money import minor_units
+from schemas.platform import Source
 from schemas.purchase import Fault, Purchase, Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What was read: the checkout raw and parsed, its primary source and customer in full.
-
-    `wanted` is the source that is to be attached.
-    """
-
-    raw: Mapping[str, Any]
-    checkout: Checkout
-    total: Money
-    source: Source | None
-    customer: Customer | None
-    wanted: Source | None = None
-
-    @property
-    def session(self) -> Session:
-        """The payment session; an empty one if there is none."""
-        return self.checkout.payment.session or Session()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +58,6 @@ def examine(
             return held, tuple(passed)
         passed.append(check.__name__)
     return None, tuple(passed)
-
-
-def evidence(sight: Sight) -> dict[str, Any]:
-    """What the gate looked at; no personal data."""
-    session = sight.session
-    return {
-        "sessionState": session.state,
-        "amountContributed": session.amount_contributed,
-        "amountRemaining": session.amount_remaining,
-        "totalAmount": sight.total.amount,
-        "currency": sight.total.currency,
-        "sourceState": sight.source.state if sight.source else None,
-    }
 
 
 def _collect(sight: Sight) -> JsonObject:

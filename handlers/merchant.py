@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from handlers import chain, rejection, submission, unknown
 from handlers.decision import Decision, Moment, ignore
-from handlers.gate import Sight, evidence
 from handlers.moves import change, check, hold, with_condition
 from handlers.policy import Policy
+from handlers.sight import Sight, evidence
 from handlers.waiting import overdue
 from schemas.base import JsonObject
 from schemas.facts import OrderRejected

@@ -2,14 +2,15 @@
 
 from handlers import rejection
 from handlers.asks import collect_payment, for_another_source
-from handlers.changes import attach, perhaps, update
+from handlers.changes import attach, not_processed, perhaps, update
 from handlers.decision import Decision, Moment, ignore
-from handlers.gate import REDIRECT_FIRST, Sight
-from handlers.moves import again, backoff, change, hold, later, read, step, struggle, with_current
+from handlers.gate import REDIRECT_FIRST
+from handlers.moves import change, hold, read, step, with_current
 from handlers.paths import merged
 from handlers.policy import Policy
 from handlers.rejection import source_fault
 from handlers.saved import Unfit, unfit
+from handlers.sight import Sight
 from schemas.commands import SaveSource
 from schemas.facts import CommandEnded
 from schemas.purchase import Purchase, Reason
@@ -87,10 +88,7 @@ def on_saved(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Pol
     unsaved = change(purchase, save_source=False)
     match fact.result:
         case Unavailable(retry_after=seconds):
-            held, timers = struggle(purchase, moment, policy)
-            due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
-            commands = (*timers, *again(fact, due))
-            return Decision(held, "change.later", "PLATFORM §1.5", commands)
+            return not_processed(purchase, fact, seconds, moment, policy)
         case Rejected() as refused if rejection.leaves_open(refused):
             return rejection.to_operator(purchase, refused)
         case Rejected() as refused:

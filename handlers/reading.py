@@ -1,7 +1,5 @@
 """A checkout was read: what is true now, what is still to be done to it, and the gate."""
 
-from pydantic import ValidationError
-
 from handlers import (
     chain,
     credits,
@@ -14,33 +12,29 @@ from handlers import (
     submission,
     unknown,
 )
-from handlers.changes import attach, update
+from handlers.changes import attach, not_processed, update
 from handlers.completeness import known_repairs, located
 from handlers.decision import Decision, Moment, ignore
-from handlers.gate import WAITING, Hold, Sight, evidence, examine
+from handlers.gate import WAITING, Hold, examine
 from handlers.links import noted
 from handlers.moves import (
-    again,
-    backoff,
     change,
     check,
     end,
     hold,
     later,
     read,
-    struggle,
     wake,
     with_current,
 )
-from handlers.paths import contains, digest, present, value_at
+from handlers.paths import contains, digest, value_at
 from handlers.policy import Policy
 from handlers.rejection import SESSION_FAULT, SOURCE_FAULT
+from handlers.sight import Sight, evidence, reading_in, seen_in
 from handlers.waiting import overdue
 from schemas.base import JsonObject
 from schemas.commands import Planned, ReadCheckout
 from schemas.facts import CommandEnded
-from schemas.money import Money
-from schemas.platform import Checkout, Customer, Source
 from schemas.purchase import Condition, Fault, Purchase, Reason, State
 from schemas.requests import CREATE_ONLY
 from schemas.results import Reading, Rejected, Result, Succeeded, Unavailable
@@ -58,9 +52,9 @@ def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Poli
         case Succeeded() if purchase.wanted_source not in (None, fact.command.wanted_source):
             return _look_closer(purchase)  # the source that is wanted now was not looked at
         case Succeeded(body=body):
-            return _on_reading(purchase, _reading(body), moment, policy)
+            return _on_reading(purchase, reading_in(body), moment, policy)
         case Unavailable(retry_after=seconds):
-            return _read_later(purchase, fact, seconds, moment, policy)
+            return not_processed(purchase, fact, seconds, moment, policy, "reading.unavailable")
         case Rejected() as refused if rejection.leaves_open(refused):
             return rejection.to_operator(purchase, refused)
         case _:
@@ -73,18 +67,8 @@ def _with_first_total(purchase: Purchase, command: ReadCheckout, result: Result)
     current = command.checkout_id == purchase.current.checkout_id
     if purchase.confirmed or not current or not isinstance(result, Succeeded):
         return purchase
-    sight = _sight(_reading(result.body))
+    sight = seen_in(reading_in(result.body))
     return change(purchase, confirmed=sight.total, total=sight.total) if sight else purchase
-
-
-def _read_later(
-    purchase: Purchase, fact: CommandEnded, seconds: float | None, moment: Moment, policy: Policy
-) -> Decision:
-    delay = seconds or backoff(policy.retry_after, fact.attempt)
-    commands = again(fact, later(moment, delay))
-    rule, seen = "reading.unavailable", {"retryAfter": delay}
-    held, timers = struggle(purchase, moment, policy)
-    return Decision(held, rule, "PLATFORM §1.5", (*timers, *commands), evidence=seen)
 
 
 def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Policy) -> Decision:
@@ -102,7 +86,7 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
         return replacement.open_next(purchase, reading)
     if reading.checkout is None:
         return _not_there(purchase, moment, policy)
-    sight = _sight(reading)
+    sight = seen_in(reading)
     if sight is None or sight.checkout.id != purchase.current.checkout_id:
         waiting = end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking")
         return Decision(waiting, "reading.not_understood", "PLATFORM §2.3", alert="not_understood")
@@ -117,24 +101,6 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
     if purchase.state is State.UNKNOWN:
         return _repeat(purchase, sight, moment, policy)
     return _act(purchase, sight, moment, policy)
-
-
-def _reading(body: JsonObject) -> Reading:
-    """What was read, without the fields that are null."""
-    return Reading.model_validate({"checkout": None, **present(body)})
-
-
-def _sight(reading: Reading) -> Sight | None:
-    """The reading with its parts parsed; `None` if something that the gate needs is missing."""
-    try:
-        checkout = Checkout.model_validate(reading.checkout)
-        total = Money(amount=checkout.total_amount, currency=checkout.currency)  # type: ignore[arg-type]  # None is refused
-        source = Source.model_validate(reading.source) if reading.source else None
-        wanted = Source.model_validate(reading.wanted) if reading.wanted else None
-        customer = Customer.model_validate(reading.customer) if reading.customer else None
-    except ValidationError:
-        return None
-    return Sight(reading.checkout or {}, checkout, total, source, customer, wanted)
 
 
 def _not_there(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:

@@ -6,10 +6,10 @@ from handlers import step_up
 from handlers.asks import for_corrections
 from handlers.credits import refuse_all
 from handlers.decision import Decision, Moment
-from handlers.gate import Sight
 from handlers.moves import change, check, end, enter, with_condition, with_current
 from handlers.paths import digest
 from handlers.policy import Policy
+from handlers.sight import Sight
 from handlers.tables import DATA_CONFLICT, GOODS, Action, Remedy, path, remedy
 from schemas.commands import Permit
 from schemas.platform import Checkout, Session

@@ -4,6 +4,7 @@ from pydantic import ValidationError
 
 from handlers import credits, rejection
 from handlers.asks import for_corrections
+from handlers.changes import not_processed
 from handlers.cloning import clone
 from handlers.decision import Decision, Moment, ignore
 from handlers.moves import again, backoff, change, end, later, read, step, struggle, with_condition
@@ -71,10 +72,7 @@ def on_opened(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
         case Succeeded(body=body):
             return _joined(purchase, body, fact.command.request)
         case Unavailable(retry_after=seconds):
-            held, timers = struggle(purchase, moment, policy)
-            due = later(moment, seconds or backoff(policy.retry_after, fact.attempt))
-            commands = (*timers, *again(fact, due))
-            return Decision(held, "replacement.later", "PLATFORM §1.5", commands)
+            return not_processed(purchase, fact, seconds, moment, policy, "replacement.later")
         case Rejected() as refused:
             return _refused(purchase, refused, moment, policy)
         case _:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from handlers import orders, rejection, unknown
 from handlers.decision import Decision, Moment, ignore
-from handlers.gate import Sight, evidence
 from handlers.moves import backoff, change, check, end, enter, hold, later, step, wake
 from handlers.policy import Policy
+from handlers.sight import Sight, evidence
 from handlers.tables import Action, remedy
 from schemas.commands import Permit, Submit
 from schemas.facts import CommandEnded

@@ -14,7 +14,7 @@ from consumer.store import forgetting, inbox, letters
 from consumer.store import migrate as migrations
 from consumer.store.engine import sqlite_engine
 from consumer.store.inbox import Delivery
-from handlers.calls import refusal
+from handlers.refusals import refusal
 from schemas.facts import OperatorDecided, Origin
 from schemas.requests import DecisionRequest, ForgetRequest
 

@@ -17,9 +17,9 @@ from consumer.web.calls import Call, json_response, look, not_found, page_limit,
 from consumer.web.deps import Deps
 from consumer.web.problems import Problem, bad_field
 from consumer.web.waiting import Stored, answered
-from handlers.calls import Call as FactOfCall
-from handlers.calls import NotNow, refusal
 from handlers.presentation import view
+from handlers.refusals import Call as FactOfCall
+from handlers.refusals import NotNow, refusal
 from schemas.facts import (
     CancelRequested,
     CheckoutCorrected,

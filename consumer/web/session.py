@@ -16,7 +16,7 @@ from consumer.web.calls import Call, not_found, read
 from consumer.web.deps import Deps
 from consumer.web.problems import Problem, unavailable
 from consumer.web.purchases import not_now
-from handlers.calls import NotNow
+from handlers.refusals import NotNow
 from handlers.saved import listed
 from schemas.base import JsonObject
 from schemas.purchase import Condition, OrderRecord, Purchase, Reason, State

@@ -7,10 +7,10 @@ import pytest
 
 from handlers import fence
 from handlers.adoption import NO_ORDER, adopted
-from handlers.calls import refusal
 from handlers.decision import Decision, Moment
 from handlers.policy import Policy
 from handlers.presentation import view
+from handlers.refusals import refusal
 from handlers.routing import Ignored
 from schemas.base import JsonObject
 from schemas.commands import MUTATIONS, CancelOrder, OpenCheckout, Planned, ReadOrder, RefreshOrder

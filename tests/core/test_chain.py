@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from handlers.calls import refusal
 from handlers.chain import Begin, Conflict, Continue, Join, admit
 from handlers.messages import text
 from handlers.presentation import fulfil, outcome, view
+from handlers.refusals import refusal
 from schemas.facts import CancelRequested
 from schemas.purchase import (
     REASONS,

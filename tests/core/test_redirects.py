@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from handlers.calls import refusal
 from handlers.policy import Policy
 from handlers.presentation import view
 from handlers.provider import page
 from handlers.redirects import allowed
+from handlers.refusals import refusal
 from schemas.facts import CancelRequested, ShopperReturned
 from schemas.platform import Order
 from schemas.purchase import Condition, Reason, State

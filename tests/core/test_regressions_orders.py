@@ -4,9 +4,9 @@ from typing import Literal
 
 import pytest
 
-from handlers.calls import refusal
 from handlers.chain import upstream_id
 from handlers.presentation import view
+from handlers.refusals import refusal
 from schemas.base import JsonObject
 from schemas.facts import CancelRequested, KeyTaken
 from schemas.purchase import Link, OrderRecord, Purchase, Reason, State

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from handlers.adoption import adopted
-from handlers.calls import Call, refusal
 from handlers.chain import Continue, Join, admit
 from handlers.decide import decide
 from handlers.decision import Decision, Moment
@@ -20,6 +19,7 @@ from handlers.fence import void
 from handlers.paths import contains, merged
 from handlers.policy import Policy
 from handlers.presentation import outcome, view
+from handlers.refusals import Call, refusal
 from schemas.base import JsonObject
 from schemas.commands import (
     MUTATIONS,
