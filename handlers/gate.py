@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from handlers.asks import collect_payment, correct_checkout
 from handlers.completeness import bills, faults, recurring
 from handlers.decision import Moment
 from handlers.policy import Policy
-from handlers.sight import Sight
+from handlers.sight import Sight, expired
 from handlers.step_up import asked
 from schemas.base import JsonObject
 from schemas.money import minor_units
-from schemas.platform import Source
 from schemas.purchase import Fault, Purchase, Reason
 
 
@@ -208,18 +206,10 @@ def source_usable(_p: Purchase, sight: Sight, moment: Moment, _policy: Policy) -
     return None
 
 
-def expired(source: Source, now: datetime) -> bool:
-    """Whether it is a card whose last month has passed."""
-    card = source.credit_card
-    if card is None or not card.expiration_year or not card.expiration_month:
-        return False
-    return (card.expiration_year, card.expiration_month) < (now.year, now.month)
-
-
 def credit_combinable(_p: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
     """Store credit goes with nearly every other source (PLATFORM §3.5)."""
     types = {source.type for source in sight.checkout.payment.sources}
-    if "customerCredit" not in types or not types & NOT_WITH_CREDIT:
+    if CREDIT not in types or not types & NOT_WITH_CREDIT:
         return None
     return _payment(sight, "gate.source_not_with_credit", "PLATFORM §3.5", "payment.choose_another")
 

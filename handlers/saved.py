@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from handlers.decision import Moment
-from handlers.gate import UNUSABLE_SOURCES, expired
+from handlers.gate import UNUSABLE_SOURCES
 from handlers.paths import present
-from handlers.sight import Sight
+from handlers.sight import Sight, expired
 from handlers.step_up import UNAUTHENTICATED
 from schemas.base import JsonObject
 from schemas.platform import Source

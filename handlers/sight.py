@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -62,3 +63,11 @@ def evidence(sight: Sight) -> dict[str, Any]:
         "currency": sight.total.currency,
         "sourceState": sight.source.state if sight.source else None,
     }
+
+
+def expired(source: Source, now: datetime) -> bool:
+    """Whether it is a card whose last month has passed."""
+    card = source.credit_card
+    if card is None or not card.expiration_year or not card.expiration_month:
+        return False
+    return (card.expiration_year, card.expiration_month) < (now.year, now.month)

@@ -506,7 +506,6 @@ def test_money_on_its_way_is_looked_at_more_and_more_rarely() -> None:
     back(world)
     assert world.call(BACK)
     slot = world.until("inspect_order")
-    source_of(world)["state"] = "chargeable"
     world.orders[str(order(world)["id"])]["payment"]["session"]["state"] = "complete"
     world.finish(slot)
     before = len(world.decisions)
