@@ -179,9 +179,9 @@ def on_returned(purchase: Purchase, fact: ShopperReturned) -> Decision:
         return ignore(purchase, "call.not_now", "DESIGN, HTTP", detail=refused.detail)
     if purchase.state is State.HELD:
         return recheck(purchase, "call.returned", "PLATFORM §5.6")
-    under_way = purchase.replacing or provider.refreshing(purchase)
-    if purchase.state is State.PENDING and purchase.order and not under_way:
-        return provider.refresh(purchase, purchase.order.id, "call.returned")
+    if purchase.state is State.PENDING and purchase.order and not purchase.replacing:
+        how = provider.AGAIN if provider.refreshing(purchase) else provider.REFRESHED
+        return provider.refresh(purchase, purchase.order.id, "call.returned", how)
     return ignore(purchase, "call.returned_before", "PLATFORM §5.6")
 
 

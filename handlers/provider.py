@@ -14,6 +14,7 @@ from schemas.purchase import OrderRecord, Purchase, Reason, State
 
 WAITING = frozenset({Meaning.REDIRECT, Meaning.NO_PAGE, Meaning.FUNDS, Meaning.PROCESSING})
 REFRESHED = "order.refreshed"  # how an order was read after the shopper's return
+AGAIN = "order.again"  # the same while a return is being looked at: it counts once
 OVERDUE = "order.overdue"  # how it was read when the time for the redirect was over
 
 
@@ -127,11 +128,11 @@ def refresh(purchase: Purchase, order_id: str, rule: str, how: str = REFRESHED) 
 
 def refreshing(purchase: Purchase) -> bool:
     """Whether what a return leads to is under way."""
-    return "/refreshed/" in (purchase.awaiting or "")
+    key = purchase.awaiting or ""
+    return "/refreshed/" in key or "/again/" in key
 
 
-def how_read(key: str, *, awaited: bool) -> str:
-    """Why an order was read with this key; one return counts once, so only where awaited."""
-    if "/overdue/" in key:
-        return OVERDUE
-    return REFRESHED if awaited and "/refreshed/" in key else "order.read"
+def how_read(key: str) -> str:
+    """Why an order was read with this key."""
+    known = (REFRESHED, OVERDUE)
+    return next((how for how in known if f"/{how.rpartition('.')[2]}/" in key), "order.read")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.shell.service.serving import eventually
 from tests.shell.service.stage import Json, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,6 +38,19 @@ async def pays_again(stage: Stage, purchase: Json) -> Json:
     return done
 
 
+async def returns(stage: Stage, purchase: Json) -> Json:
+    """The shopper is back, and the platform was asked how it ended."""
+    before = len(await stage.rules(purchase))
+    await stage.tell(purchase, "return")
+
+    async def looked() -> bool:
+        ended = await stage.rules(purchase)
+        return "order.redirect" in ended[before:]
+
+    await eventually(looked)
+    return await stage.purchase(purchase["id"])
+
+
 async def set_to(stage: Stage, **settings: object) -> None:
     await stage.platform("POST", "/_sandbox/settings", settings)
 
@@ -64,7 +78,7 @@ async def test_a_redirect_that_came_to_nothing_is_offered_again_then_replaced(
 ) -> None:
     purchase = await sent_away(stage)
     await at_provider(stage, purchase, choice)
-    again = await stage.tell(purchase, "return")
+    again = await returns(stage, purchase)
     assert (again["state"], again["reason"]) == ("pending", "redirect")
     assert again["shopper"]["nextAction"] == purchase["shopper"]["nextAction"]
     await at_provider(stage, again, choice)
@@ -80,7 +94,7 @@ async def test_a_platform_that_keeps_the_stale_order_is_for_a_person(stage: Stag
     purchase = await sent_away(stage)
     await set_to(stage, cancels="refused")
     try:
-        await stage.tell(purchase, "return")
+        await returns(stage, purchase)
         await stage.tell(purchase, "return")
         review = await stage.reaches(purchase, "review", "stale_order")
     finally:
@@ -92,7 +106,7 @@ async def test_a_cancel_that_shows_late_is_waited_for(stage: Stage) -> None:
     purchase = await sent_away(stage)
     await set_to(stage, cancels="later")
     try:
-        await stage.tell(purchase, "return")
+        await returns(stage, purchase)
         await stage.tell(purchase, "return")
         held = await stage.reaches(purchase, "held", "payment_required")
     finally:
