@@ -134,6 +134,8 @@ def _settled(
         # A cancel that was taken shows late; else it was paid meanwhile, and that wins (I5).
         if purchase.cancel_requested or not sold or stale.lags(fact):
             return stale.not_gone(purchase, record, fact, moment, policy)
+    if orders.strange(purchase, order) and "/adopt/" not in fact.key:  # a person may adopt any
+        return orders.stranger(purchase, [order])
     how = provider.how_read(fact.key)
     decision = orders.settle(purchase, order, moment, policy, rule=how)
     if decision.rule == orders.OLDER and awaited:  # it is what the purchase waits for

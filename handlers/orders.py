@@ -92,7 +92,7 @@ def adopt(
     if not fresh and not strangers:
         return None
     if not fresh:
-        return _stranger(purchase, strangers)
+        return stranger(purchase, strangers)
     decision = settle(purchase, fresh[0], moment, policy, rule="order.found")
     for order in fresh[1:]:
         more = settle(decision.purchase, order, moment, policy, rule="order.found")
@@ -122,8 +122,16 @@ def _read_itself(purchase: Purchase, order: Order) -> Decision:
     return Decision(reading, "order.list_lags", "PLATFORM §6.2", commands)
 
 
-def _stranger(purchase: Purchase, strangers: list[Order]) -> Decision:
+def strange(purchase: Purchase, order: Order) -> bool:
+    """Whether the order is of a checkout that is none of ours, and nobody has adopted it."""
+    ours = order.checkout_id is None or order.checkout_id in purchase.checkout_ids
+    return not ours and all(known.id != order.id for known in purchase.orders)
+
+
+def stranger(purchase: Purchase, strangers: list[Order]) -> Decision:
     """Somebody else's live order under our upstream id: a second one would be a duplicate."""
+    if all(order.state in GONE for order in strangers):
+        return ignore(purchase, "order.stranger_gone", "I5")
     waiting = end(purchase, State.REVIEW, Reason.DUPLICATE_ORDER, "order.checking")
     seen = {"orders": [order.id for order in strangers]}
     return Decision(*(waiting, "order.stranger", "I5"), evidence=seen, alert="duplicate_order")

@@ -231,3 +231,22 @@ def test_a_late_409_that_comes_while_a_person_is_asked_ends_the_checkout_all_the
     assert world.decided("resume")
     world.live(300)
     assert len(world.purchase.chain) == 2
+
+
+@pytest.mark.parametrize("state", ["accepted", "cancelled"])
+def test_an_order_of_a_strange_checkout_is_no_order_of_ours_whoever_tells(state: str) -> None:
+    """Found by a list or told by an event: a live one is for a person, one that is over is not."""
+    world = World()
+    world.open()
+    world.begin()
+    world.run()
+    body = {"id": "o-else", "checkoutId": "c-else", "upstreamId": "web-1", "items": []}
+    world.orders["o-else"] = body | {"state": state, "updatedTime": START.isoformat()}
+    world.listed_at["o-else"] = world.now
+    world.post(f"order.{state}", world.orders["o-else"])
+    world.deliver(-1)
+    world.run()
+    held = (State.HELD, Reason.PAYMENT_REQUIRED)
+    review = (State.REVIEW, Reason.DUPLICATE_ORDER)
+    assert where(world) == (review if state == "accepted" else held)
+    assert world.purchase.orders == ()
