@@ -21,7 +21,7 @@ from consumer.store import inbox, marks
 from deploy.sandbox.server import Options, Sandbox, running
 from schemas.facts import Origin
 from tests.shell.service.parts import Parts, ShiftedClock, parts
-from tests.shell.service.serving import KEY, OPS
+from tests.shell.service.serving import KEY, OPS, eventually
 from tests.shell.service.stage import Json, Stage, staged
 from tests.shell.test_platform_client import answer, serving
 
@@ -48,6 +48,14 @@ async def backfill(stage: Stage, *arguments: str) -> tuple[int, str, str]:
     )
     out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
+
+
+async def at_rest(stage: Stage, purchase: Json) -> bool:
+    """Whether every fact is decided and no command but timers is left."""
+    items = await stage.timeline(purchase)
+    facts = {item["status"] for item in items if item["kind"] == "fact"}
+    left = [i for i in items if i["kind"] == "command" and i["command"] != "wake"]
+    return not facts & {"new", "routed"} and all(item["status"] == "ended" for item in left)
 
 
 async def test_webhooks_dead_for_the_life_of_several_purchases_end_with_the_same_books(
@@ -82,6 +90,7 @@ async def test_webhooks_dead_for_the_life_of_several_purchases_end_with_the_same
 async def test_a_second_backfill_brings_duplicates_only_and_decides_nothing(deaf: Stage) -> None:
     bought = await deaf.buy(await deaf.paid())
     await backfill(deaf, "--since", "1h")
+    await eventually(lambda: at_rest(deaf, bought), 15.0)
     before = await deaf.rules(bought)
     code, out, err = await backfill(deaf, "--since", "1h")
     assert code == 0

@@ -141,6 +141,16 @@ async def test_customers_that_can_not_be_seen_pay_without_saved_sources(
     assert got.json().get("savedSources") == ([] if answered == 200 else None)
 
 
+async def test_drop_in_has_its_session_and_elements_have_the_saved_sources_beside_it(
+    service: Service, wire: Wire
+) -> None:
+    """Drop-in can't present saved sources, elements can (PLATFORM §5.5): one answer serves both."""
+    shown = (await ask(service, await service.purchase())).json()
+    assert shown["sessionId"]
+    assert shown["clientSecret"]
+    assert [source["id"] for source in shown["savedSources"]] == ["c0de"]
+
+
 async def test_client_secrets_of_saved_sources_appear_nowhere_else(
     service: Service, wire: Wire
 ) -> None:
