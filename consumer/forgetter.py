@@ -10,14 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from consumer.clock import Clock
 from consumer.store import forgetting
 from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.forgetting import Person
 from consumer.store.inbox import Entry
+from consumer.store.work import bury
 
 POLL = 1.0  # seconds between looks
 BATCH = 50  # rows or purchases in one transaction
+log = structlog.get_logger("order_rescue")
 
 
 @dataclass
@@ -47,7 +51,14 @@ class Forgetter:
     async def turn(self) -> None:
         """Everything that there is to do now."""
         while entry := await self.store.read(forgetting.next_request):
-            await self._forget(entry)
+            try:
+                await self._forget(entry)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one request must not stop the service; it is shown
+                reason = f"not forgotten: {type(error).__name__}"
+                await self.store.write(partial(bury, entry=entry, reason=reason))
+                log.error("dead letter", fact=entry.type, fact_id=entry.id, reason=reason)
         while found := await self.store.read(lambda c: forgetting.unclean(c, BATCH)):
             for purchase_id in found:
                 await self.store.write(partial(forgetting.clean, purchase_id=purchase_id))

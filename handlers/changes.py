@@ -6,7 +6,18 @@ from typing import Any
 from handlers import rejection
 from handlers.asks import for_another_source, for_corrections
 from handlers.decision import Decision, Moment, ignore
-from handlers.moves import again, backoff, change, end, later, read, step, struggle
+from handlers.moves import (
+    again,
+    backoff,
+    change,
+    check,
+    end,
+    later,
+    read,
+    step,
+    struggle,
+    with_condition,
+)
 from handlers.paths import digest, merged
 from handlers.policy import Policy
 from handlers.rejection import SOURCE_FAULT, source_fault
@@ -14,8 +25,11 @@ from handlers.sight import Sight
 from schemas.base import JsonObject
 from schemas.commands import AttachSource, Planned, UpdateCheckout
 from schemas.facts import CommandEnded
-from schemas.purchase import Purchase, Reason, State
+from schemas.purchase import Condition, Purchase, Reason, State
 from schemas.results import Rejected, Succeeded, Unavailable
+
+# How the platform refuses any change of a checkout that is dead or has become an order.
+SESSION_CLOSED = "session_update_not_allowed"
 
 
 def update(
@@ -102,6 +116,12 @@ def _change_refused(
     if rejection.leaves_open(refused):
         return rejection.to_operator(purchase, refused)
     seen = {"status": refused.status, "problems": [p.model_dump() for p in refused.problems]}
+    closed = any(p.code == SESSION_CLOSED for p in refused.problems)
+    if isinstance(fact.command, AttachSource) and closed:
+        # Somebody's order was refused on it, or it became one: the reading tells (I3).
+        dead = with_condition(purchase, fact.command.checkout_id, Condition.DEAD)
+        checking, commands = check(change(dead, wanted_source=None, save_source=False))
+        return Decision(checking, "change.session_closed", "PLATFORM §7.2", commands, evidence=seen)
     if isinstance(fact.command, AttachSource):
         others = tuple(f for f in purchase.faults if f.path != SOURCE_FAULT)
         noted = change(purchase, faults=(*others, source_fault()))

@@ -292,11 +292,13 @@ def dead(connection: Connection, limit: int, before: int | None = None) -> list[
 
 def redrive(connection: Connection, seq: int) -> bool:
     """Route a dead letter again, as fresh; `False` if there is none with this number."""
+    ours = inbox.c.origin == Origin.OPERATOR.value  # not for the router
     again = (
         update(inbox)
         .where(inbox.c.seq == seq, inbox.c.status == "dead")
         .values(
-            status=case((inbox.c.purchase_id.is_(None), "new"), else_="routed"), reason=REDRIVEN
+            status=case((inbox.c.purchase_id.is_(None) & ~ours, "new"), else_="routed"),
+            reason=REDRIVEN,
         )
     )
     return connection.execute(again).rowcount == 1

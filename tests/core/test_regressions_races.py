@@ -5,8 +5,8 @@ import copy
 import pytest
 
 from handlers.presentation import fulfil
-from schemas.purchase import Reason, State
-from schemas.results import Succeeded
+from schemas.purchase import Condition, Reason, State
+from schemas.results import PlatformProblem, Rejected, Succeeded
 from tests.core.test_merchant import reported
 from tests.core.test_redirects import BACK, order, sent_away, source_of
 from tests.core.test_regressions import HOUR, chosen, where
@@ -224,3 +224,20 @@ def test_silence_that_is_reported_during_a_review_settles_after_it() -> None:
     assert world.report(world.reported(id, 504))
     assert world.decided("resume")
     assert world.purchase.state is State.UNKNOWN
+
+
+def test_a_checkout_that_takes_no_source_any_more_is_replaced_and_not_tried_for_ever() -> None:
+    """Its order was refused behind our back: every change of it is (PLATFORM §7.2)."""
+    world = World()
+    world.open()
+    world.begin()
+    world.run()
+    world.choose(world.pay("good"))
+    closed = Rejected(status=409, problems=(PlatformProblem(code="session_update_not_allowed"),))
+    world.run(closed, on="attach_source")
+    assert (world.purchase.state, world.purchase.reason) == (State.HELD, Reason.PAYMENT_REQUIRED)
+    assert world.purchase.chain[0].condition is Condition.DEAD
+    assert len(world.checkouts) == 2
+    world.choose(world.pay("good"))
+    world.run()
+    assert world.purchase.state is State.ACCEPTED

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from consumer.clock import SystemClock
 from consumer.forgetter import Forgetter
@@ -20,6 +20,7 @@ from consumer.store.engine import Store, sqlite_engine
 from consumer.store.inbox import Delivery
 from consumer.store.migrate import migrate
 from consumer.store.redacting import fact_body
+from consumer.store.tables import inbox as facts
 from handlers.links import email_digest
 from schemas.facts import Origin
 from schemas.purchase import Link, Purchase
@@ -222,3 +223,21 @@ def test_a_redacted_fact_is_redacted_already() -> None:
 
 def _fields(entry: inbox.Entry) -> list[Any]:
     return [getattr(entry, name) for name in inbox.Entry.__slots__]
+
+
+async def test_a_request_that_can_not_be_worked_off_is_a_dead_letter_and_stops_nobody(
+    store: Store,
+) -> None:
+    await store.write(lambda c: forgetting.request(c, ForgetRequest(email=EMAIL), "f1", "api", NOW))
+    await store.write(lambda c: inbox.append(c, [event("e1", EMAIL)], NOW))
+    odd = update(facts).where(facts.c.id == "e1").values(origin="nobody", status="ignored")
+    await store.write(lambda c: c.execute(odd))
+    await forgetter(store).turn()
+    letters = await store.read(lambda c: inbox.dead(c, 10))
+    assert [(one.id, one.reason) for one in letters] == [("f1", "not forgotten: ValueError")]
+    seq = letters[0].seq
+    assert await store.write(lambda c: inbox.redrive(c, seq))
+    await store.write(lambda c: c.execute(odd.values(origin="platform")))
+    await forgetter(store).turn()
+    assert await store.read(lambda c: inbox.dead(c, 10)) == []
+    assert b"quillfeather" not in (await store.read(lambda c: inbox.entry(c, 2))).body  # type: ignore[union-attr]  # it is there
