@@ -158,7 +158,13 @@ def _repeat(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) ->
     if held is None:
         return unknown.wait(purchase, "unknown.merchant_submits", moment, policy)
     seen = evidence(sight) | {"held": held.rule}
-    return unknown.wait(purchase, "unknown.gate_holds", moment, policy, evidence=seen)
+    if step_up.unheard(purchase, sight.session, policy):
+        return step_up.begin(change(purchase, unsettled_since=None, repeats=0), seen)
+    return unknown.wait(
+        *(purchase, "unknown.gate_holds", moment, policy),
+        evidence=seen,
+        alert="unknown_not_repeatable",
+    )
 
 
 def _act(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:

@@ -3,7 +3,13 @@
 The evidence is the vendor's own client (PLATFORM §4.2, §8 #4), so it happens behind a setting and
 once for each checkout. The first reading after that 409 decides: a session that asks for the
 shopper's step keeps the checkout alive, any other means that it is dead like after any 409.
+
+The 409 itself may be lost. Its trace is not: the session asks for the step, which it did not do
+when the gate let the submission pass. After settling, with no order in sight, that trace counts as
+the answer (docs/adr/0009).
 """
+
+from collections.abc import Mapping
 
 from handlers.decision import Decision
 from handlers.moves import change, check, with_current
@@ -20,11 +26,19 @@ UNAUTHENTICATED = ("merchant_initiated", "moto")  # SCA does not apply to these 
 
 def applies(purchase: Purchase, rejection: Rejected, permit: Permit | None, policy: Policy) -> bool:
     """Whether this rejection may be answered by a step-up on the same checkout."""
+    codes = {problem.code for problem in rejection.problems}
+    return rejection.status == 409 and codes == {CODE} and _allowed(purchase, permit, policy)
+
+
+def unheard(purchase: Purchase, session: Session, policy: Policy) -> bool:
+    """Whether a submission without an answer, settled without an order, met that 409."""
+    return asked(session) and _allowed(purchase, purchase.permit, policy)
+
+
+def _allowed(purchase: Purchase, permit: Permit | None, policy: Policy) -> bool:
     link = purchase.current
     return (
         policy.step_up
-        and rejection.status == 409
-        and {problem.code for problem in rejection.problems} == {CODE}
         and permit is not None
         and permit.checkout_id == link.checkout_id
         and not link.stepped_up
@@ -34,7 +48,7 @@ def applies(purchase: Purchase, rejection: Rejected, permit: Permit | None, poli
     )
 
 
-def begin(purchase: Purchase, evidence: dict[str, object]) -> Decision:
+def begin(purchase: Purchase, evidence: Mapping[str, object]) -> Decision:
     """Read whether the session asks for the step; nothing counts as declined by it (I9)."""
     stepping = change(with_current(purchase, stepped_up=True), permit=None)
     checked, commands = check(stepping)

@@ -22,7 +22,7 @@ def submitted(*, flag: bool = True, saved: bool = True, **changes: Any) -> World
 
 def done(world: World, behaviour: str = "good") -> None:
     """The storefront has run the step; the next submission meets this."""
-    world.checkouts["c1"]["payment"]["session"].pop("nextAction", None)
+    world.confirm_at_bank()
     for id in world.behaviour:
         world.behaviour[id] = behaviour
     world.come_back()
@@ -141,7 +141,7 @@ def test_cancelled_during_the_step_nothing_is_submitted_again() -> None:
 @pytest.mark.parametrize("fault", ["lost", "cut", "late", "stalled", "died"])
 def test_a_lost_answer_after_the_step_ends_in_one_order(fault: str) -> None:
     world = submitted()
-    world.checkouts["c1"]["payment"]["session"].pop("nextAction", None)
+    world.confirm_at_bank()
     for id in world.behaviour:
         world.behaviour[id] = "good"
     world.come_back()
@@ -159,3 +159,41 @@ def test_back_when_nothing_was_asked_changes_nothing() -> None:
     before = world.purchase
     world.come_back()
     assert world.purchase == before
+
+
+@pytest.mark.parametrize("fault", ["cut", "stalled"])
+def test_a_409_that_nobody_heard_is_known_by_its_trace_after_settling(fault: str) -> None:
+    world = World(policy=Policy(step_up=True))
+    world.open()
+    world.begin()
+    world.run()
+    world.choose(world.pay(STEP_UP))
+    world.run(fault, on="submit")
+    assert world.purchase.state == "unknown"
+    world.live(world.policy.settle.total_seconds() / 2)
+    assert world.purchase.state == "unknown"
+    world.live(world.policy.settle.total_seconds())
+    assert (world.purchase.state, world.purchase.reason) == ("held", "step_up_required")
+    done(world)
+    assert world.purchase.state == "accepted"
+    assert [(s.checkout_id, s.number) for s in world.sent] == [("c1", 1), ("c1", 2)]
+
+
+@pytest.mark.parametrize(("flag", "stepped"), [(False, False), (True, True)])
+def test_without_the_flag_or_a_second_time_a_person_is_told(flag: bool, stepped: bool) -> None:
+    world = World(policy=Policy(step_up=flag))
+    world.open()
+    world.begin()
+    world.run()
+    world.choose(world.pay(STEP_UP))
+    if stepped:
+        world.run()
+        for id in world.behaviour:
+            world.behaviour[id] = STEP_UP
+        world.confirm_at_bank()
+        world.come_back()
+    world.run("cut", on="submit")
+    world.live(3600)
+    assert world.purchase.state == "unknown"
+    assert set(world.alerts) == {"unknown_not_repeatable"}
+    assert len(world.sent) == 1 + stepped

@@ -96,7 +96,7 @@ class Walk:
             retry_deadline=timedelta(hours=2),
             step_up=self.pick((False, True)),
         )
-        self.world = World(policy=policy)
+        self.world = World(policy=policy, acting=len(script) % 2 == 0)
         self.cards: list[str] = []
 
     def pick(self, options: Sequence[T]) -> T:
@@ -294,8 +294,7 @@ class Walk:
         if kind == "back":
             world.come_back()
         elif kind == "step":
-            for checkout in world.checkouts.values():
-                checkout["payment"]["session"].pop("nextAction", None)
+            world.confirm_at_bank()
             world.come_back()
         elif card and kind == "remove":
             world.remove(card)

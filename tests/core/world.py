@@ -171,6 +171,7 @@ class World:
     old_mail: list[PlatformEvent] = field(default_factory=list)
     stragglers: list[CommandEnded] = field(default_factory=list)
     later: list[tuple[datetime, Callable[[], object]]] = field(default_factory=list)
+    acting: bool = True  # a session that asks for a step says so in its state too (§3.1: silent)
     cancels: str = "allowed"  # or refused, or ignored: taken without effect (PLATFORM §8 #14)
     extra_total: float = 0.0  # what the next opened checkout costs more
     blur: JsonObject = field(default_factory=dict)  # how orders look on the wire instead
@@ -660,6 +661,12 @@ class World:
         self.resettle(checkout_id)
         return Succeeded(status=204)
 
+    def confirm_at_bank(self) -> None:
+        """The storefront has run the step that a session asked for."""
+        for checkout_id, checkout in self.checkouts.items():
+            if checkout["payment"]["session"].pop("nextAction", None):
+                self.resettle(checkout_id)
+
     def resettle(self, checkout_id: str) -> None:
         """The session as PLATFORM §3.1 has it: complete with a primary source, else open."""
         checkout = self.checkouts[checkout_id]
@@ -789,6 +796,7 @@ class World:
         if behaviour == STEP_UP:
             session = checkout["payment"]["session"]
             session["nextAction"] = {"action": "sca_required", "data": {}}
+            session["state"] = "requires_action" if self.acting else session["state"]
         if behaviour not in ORDERS:
             return rejected(409, behaviour)
         state, fraud, session = ORDERS[behaviour]
