@@ -123,4 +123,4 @@ class Mortal:
 
 async def brief() -> None:
     """Before asking a real process again."""
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.1)

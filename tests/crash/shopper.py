@@ -26,7 +26,8 @@ DECLINED_CARD = "4000000000003600"
 class Way:
     """What a shopper goes through: the first payment, and what happens to the first submission.
 
-    `kind` is the first source's type; a provider's page is opened and left unpaid.
+    `kind` is the first source's type; a provider's page is opened and left unpaid. `owner` is a
+    last name that the sandbox knows. A `thorough` way is never sampled.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Way:
     credit: tuple[float, ...] = ()  # store credit that is on the first checkout
     cancelled: int = 0  # orders that must have been taken back before the last one
     lag: float = 0.0  # seconds until the platform lists a new order
+    owner: str = "Probe"
+    thorough: bool = False
 
 
 @dataclass
@@ -63,7 +66,7 @@ class Case:
 
     async def source(self, session: str, card: str = VISA, kind: str = "creditCard") -> str:
         """A card typed into the browser, or another way to pay chosen there."""
-        owner = {"firstName": "Ada", "lastName": "Probe", "address": PLACE}
+        owner = {"firstName": "Ada", "lastName": self.way.owner, "address": PLACE}
         body: Json = {"sessionId": session, "owner": owner, "type": kind}
         if kind == "creditCard":
             body["card"] = {"number": card, "expirationMonth": 1, "expirationYear": 2040}
@@ -111,7 +114,9 @@ class Case:
             action = self.purchase["shopper"]["nextAction"]
             if action and action["action"] == "collect_payment":
                 await self.pay(action["sessionId"], chosen)
-            if action and action["action"] == "redirect":  # back without having paid
+            if action and action["action"] == "step_up":
+                await self.confirm_at_bank(action["checkoutId"])
+            if action and action["action"] in ("redirect", "step_up"):  # the first without paying
                 await self.ask("POST", f"/v1/purchases/{self.purchase['id']}/return")
             await brief()
             path = f"/v1/purchases/{self.purchase['id']}"
@@ -126,6 +131,13 @@ class Case:
         path = f"/v1/purchases/{self.purchase['id']}/payment-source"
         answer = await self.ask("POST", path, {"sourceId": chosen[session]})
         assert answer.status_code in (200, 202, 409), answer.text
+
+    async def confirm_at_bank(self, checkout_id: str) -> None:
+        """What DigitalRiver.js does with a session that asks for the step."""
+        session = self.sandbox.world.checkouts[checkout_id].session
+        if session.next_action:
+            body = {"sessionId": session.id, "sourceId": session.next_action["data"]["sourceId"]}
+            await self.platform("/_browser/authenticate", body)
 
     async def supervise(self) -> None:
         """Start the service again whenever it is found dead."""
@@ -162,9 +174,8 @@ class Case:
                     task.cancel()
                 await asyncio.gather(supervising, shopping, return_exceptions=True)
 
-    def touches(self) -> list[Json]:
-        """Touches of a dead checkout after its 409 was stored: before that nobody could know
-        (I3 is about answers that we received, and a killed process received nothing)."""
+    def conflicts(self) -> dict[str, str]:
+        """When the first 409 of a checkout was stored: before that nobody could know of it."""
         known: dict[str, str] = {}
         for item in self.story:
             body = item.get("body") or {}
@@ -172,16 +183,24 @@ class Case:
             status = (body.get("result") or {}).get("status")
             if command.get("kind") == "submit" and status == 409:
                 known.setdefault(command["permit"]["checkoutId"], item["at"])
+        return known
+
+    def touches(self) -> list[Json]:
+        """Touches of a dead checkout after its 409 was stored (I3 is about answers that we
+        received, and a killed process received nothing)."""
+        known = self.conflicts()
         touched = self.sandbox.ledger["deadTouches"]
         return [t for t in touched if t["at"] > known.get(t["checkoutId"], "9")]
 
     def hasty(self) -> list[Json]:
         """Repeats of a submission without a definite answer, before it has settled (I6)."""
+        known = self.conflicts()
         found = []
         for first, second in pairwise(self.sandbox.ledger["submissions"]):
             gap = datetime.fromisoformat(second["at"]) - datetime.fromisoformat(first["at"])
             same = first["checkoutId"] == second["checkoutId"]
-            if same and gap.total_seconds() < float(SETTINGS["PLATFORM_SETTLE"]):
+            heard = first["at"] < known.get(first["checkoutId"], "9") < second["at"]
+            if same and not heard and gap.total_seconds() < float(SETTINGS["PLATFORM_SETTLE"]):
                 found.append(second)
         return found
 
@@ -253,6 +272,7 @@ async def case(
         **SETTINGS,
         "PLATFORM_URL": sandbox.url,
         "DATABASE_URL": f"sqlite:///{folder}/service.db",
+        "STEP_UP": "on",
     }
     if not way.webhooks:
         settings |= {"WEBHOOKS": "off", "WEBHOOK_SECRETS": ""}
