@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from deploy.sandbox.server import Options, Sandbox, add_webhook, running
-from tests.crash.nursery import Mortal, Nursery, brief
+from tests.crash.mortal import Mortal, brief
 from tests.shell.sandbox.shop import CHECKOUT, PLACE, VISA
 from tests.shell.service.serving import KEY, OPS, SETTINGS, SHOP, WEBHOOK_SECRET
 
@@ -259,9 +259,7 @@ class Case:
         return "\n".join(lines)
 
 
-async def case(
-    stack: AsyncExitStack, way: Way, nursery: Nursery, folder: Path, http: httpx.AsyncClient
-) -> Case:
+async def case(stack: AsyncExitStack, way: Way, folder: Path, http: httpx.AsyncClient) -> Case:
     """A fresh sandbox and an empty database for one shopper."""
     options = Options(keys=(KEY,), speed=60.0, rate=1000.0, webhook_secrets=(WEBHOOK_SECRET,))
     sandbox = await stack.enter_async_context(running(options))
@@ -276,6 +274,6 @@ async def case(
     }
     if not way.webhooks:
         settings |= {"WEBHOOKS": "off", "WEBHOOK_SECRETS": ""}
-    service = Mortal(nursery, folder, settings)
+    service = Mortal(folder, settings)
     stack.push_async_callback(service.kill)
     return Case(way, folder, sandbox, service, http)

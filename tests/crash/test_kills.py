@@ -6,14 +6,12 @@ nightly run); else at every third of the others, which mostly walk where the fir
 
 import asyncio
 import os
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.crash.nursery import Nursery, nursery
 from tests.crash.shopper import DECLINED_CARD, Way, case
 
 ABREAST = 6  # stories at the same time: most of their time they wait
@@ -35,12 +33,6 @@ WAYS = (
 )
 
 
-@pytest.fixture(scope="module", name="nursery")
-def _nursery() -> Iterator[Nursery]:
-    with nursery() as found:
-        yield found
-
-
 def _made(folder: Path) -> None:
     folder.mkdir()
 
@@ -53,12 +45,12 @@ def _points(way: Way, commits: int, side: str) -> range:
 
 
 async def told(
-    way: Way, nursery: Nursery, folder: Path, http: httpx.AsyncClient, at: int, side: str
+    way: Way, folder: Path, http: httpx.AsyncClient, at: int, side: str
 ) -> tuple[str, int, bool]:
     """One story: what was wrong at its end, its first life's commits, and whether it died."""
     _made(folder)
     async with AsyncExitStack() as stack:
-        one = await case(stack, way, nursery, folder, http)
+        one = await case(stack, way, folder, http)
         try:
             await one.run(at, side)
             wrong = one.faults()
@@ -71,11 +63,11 @@ async def told(
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize("way", WAYS, ids=[way.name for way in WAYS])
 async def test_killed_at_any_commit_it_ends_with_one_order(
-    way: Way, side: str, nursery: Nursery, tmp_path: Path
+    way: Way, side: str, tmp_path: Path
 ) -> None:
     limit = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(timeout=10.0, limits=limit) as http:
-        wrong, commits, died = await told(way, nursery, tmp_path / "alive", http, 0, "")
+        wrong, commits, died = await told(way, tmp_path / "alive", http, 0, "")
         assert wrong == ""
         assert not died
         assert commits >= 6, "the listener counts nothing"
@@ -83,7 +75,7 @@ async def test_killed_at_any_commit_it_ends_with_one_order(
 
         async def killed(at: int) -> tuple[str, int, bool]:
             async with gate:
-                return await told(way, nursery, tmp_path / f"killed-{at}", http, at, side)
+                return await told(way, tmp_path / f"killed-{at}", http, at, side)
 
         points = _points(way, commits, side)
         stories = await asyncio.gather(*map(killed, points))

@@ -1,62 +1,23 @@
-"""Services that are forked from one process with everything imported, and killed by number."""
+"""A service that is killed by number, and starts again on its database."""
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.shell.service.nursery import Child, nursery
 from tests.shell.service.serving import until
-
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Nursery:
-    """The process that forks. Orders are one line each, answered in order."""
-
-    process: subprocess.Popen[str]
-
-    def fork(self, environ: dict[str, str], folder: Path, log: Path) -> int:
-        """A new service; its process number."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        order = {"environ": environ, "folder": str(folder), "log": str(log)}
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-
-@contextmanager
-def nursery() -> Iterator[Nursery]:
-    """A nursery until the block ends."""
-    clean = {n: v for n, v in os.environ.items() if not n.startswith("ORDER_RESCUE_")}
-    with subprocess.Popen(
-        (sys.executable, "-m", "tests.crash.killed_service"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=clean,
-    ) as process:
-        yield Nursery(process)
 
 
 @dataclass
 class Mortal:
     """A service that may die, and starts again on the same database."""
 
-    nursery: Nursery
     folder: Path
     settings: dict[str, str]
     url: str = ""
-    pid: int = 0
+    process: Child | None = None
     lives: int = 0
     _read_from: int = field(default=0)
 
@@ -72,12 +33,8 @@ class Mortal:
         return count.stat().st_size if count.exists() else 0
 
     def alive(self) -> bool:
-        """Whether the process is there."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        """Whether the process runs."""
+        return self.process is not None and self.process.poll() is None
 
     def launch(self, *, kill_at: int = 0, side: str = "") -> None:
         """Start a life; the first one counts its commits, and ends at this one."""
@@ -88,7 +45,7 @@ class Mortal:
         self.lives += 1
         self.log.touch()
         self._read_from = self.log.stat().st_size
-        self.pid = self.nursery.fork(environ, self.folder, self.log)
+        self.process = nursery().fork(environ, self.folder, self.log)
 
     async def serves(self) -> bool:
         """Wait until it announces its address, or is dead."""
@@ -107,8 +64,8 @@ class Mortal:
 
     async def kill(self) -> None:
         """SIGKILL, if it still lives."""
-        if self.pid and self.alive():
-            os.kill(self.pid, signal.SIGKILL)
+        if self.process is not None:
+            self.process.kill()
             await until(lambda: not self.alive(), 10.0, "dead")
 
     def complaints(self) -> list[dict[str, Any]]:

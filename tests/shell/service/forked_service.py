@@ -1,12 +1,12 @@
-"""`python -m tests.crash.killed_service`: starts the real service, which kills itself at a commit.
+"""`python -m tests.shell.service.forked_service`: real services, forked from one process.
 
-A nursery: everything is imported once, then each line of standard input makes one process by
-fork, which runs `order-rescue serve` as the command line does. That saves the second that the
-imports take, hundreds of times. A line is `{"environ": {…}, "folder": …, "log": …}`; the answer
-is the process's number.
+Everything is imported once, then each order on standard input is answered by one line. `{"environ":
+{…}, "folder": …, "log": …}` makes a process that runs `order-rescue serve` as the command line
+does, and is answered with its number; that saves the second that the imports take, hundreds of
+times. `{"poll": number}` is answered with the exit code, negative for a signal, or `null`.
 
-In the new process only SQLAlchemy's `do_commit` is wrapped: it adds one byte to the file
-`KILL_COUNT` for each commit, and at commit number `KILL_AT` the process sends itself SIGKILL,
+With `KILL_COUNT` in its environment a process has SQLAlchemy's `do_commit` wrapped: it adds one
+byte to that file for each commit, and at commit number `KILL_AT` the process sends itself SIGKILL,
 `before` or `after` the database has it (`KILL_SIDE`). Nothing of ours is touched.
 """
 
@@ -46,7 +46,6 @@ def die_at(number: int, side: str, count: str) -> None:
 
 def become_service(order: dict[str, Any]) -> int:
     """In the new process: its own folder, environment and log; then the command line."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, place in ((nothing, 0), (log, 1), (log, 2)):
@@ -62,14 +61,21 @@ def become_service(order: dict[str, Any]) -> int:
         return int(ended.code or 0)
 
 
+def answer(order: dict[str, Any]) -> int | None:
+    """Fork, or tell how a process ended; in the forked process it does not return."""
+    if "poll" in order:
+        ended, status = os.waitpid(order["poll"], os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if ended else None
+    child = os.fork()
+    if child == 0:
+        os._exit(become_service(order))
+    return child
+
+
 def main() -> None:
-    """Fork for every order until standard input ends."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead vanish by themselves
+    """Obey until standard input ends."""
     for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            os._exit(become_service(json.loads(line)))
-        print(child, flush=True)
+        print(json.dumps(answer(json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":
