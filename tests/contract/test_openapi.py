@@ -13,7 +13,7 @@ from consumer.web.openapi import described
 from tests.shell.service.serving import OPS
 from tests.shell.service.stage import Stage, staged
 
-SECONDS = 90.0
+SECONDS = 300.0
 EXAMPLES = "12"  # of fuzzing, for each operation; boundary values come on top
 # With a token of every scope nothing is forbidden; what scopes forbid has tests of its own.
 # NUL characters are refused anywhere in a body, which a schema can't say of free objects.

@@ -126,8 +126,13 @@ async def test_the_gauges_tell_of_the_last_event_and_of_what_waits(deaf: Stage) 
             await asyncio.sleep(0.1)
     assert await gauge("oldest_unresolved_seconds", state="held") > 0
     assert await gauge("oldest_unresolved_seconds", state="review") == 0
-    page = (await deaf.http.get(deaf.service.url + "/metrics")).text
-    assert 'order_rescue_platform_event_age_seconds{transport="webhook"}' in page
+    await backfill(deaf, "--since", "1h")
+
+    async def aged() -> bool:
+        page = (await deaf.http.get(deaf.service.url + "/metrics")).text
+        return 'order_rescue_platform_event_age_seconds{transport="backfill"}' in page
+
+    await eventually(aged, 15.0)
 
 
 @pytest.mark.parametrize(
