@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from handlers.orders import parsed
+from handlers.order_bodies import parsed
 from handlers.paths import as_id
 from handlers.routing import Ignored, Key
 from schemas.base import JsonObject

@@ -7,7 +7,8 @@ from handlers.aftermath import ENDS, TROUBLES, trouble_told
 from handlers.decision import Decision, Moment, ignore
 from handlers.matrix import Meaning, meaning
 from handlers.moves import again, backoff, change, end, later, step
-from handlers.orders import GONE, parsed
+from handlers.order_bodies import parsed
+from handlers.orders import GONE
 from handlers.paths import as_id
 from handlers.policy import Policy
 from schemas.base import JsonObject

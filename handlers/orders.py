@@ -2,19 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC
-from typing import Any
-
-from pydantic import ValidationError
 
 from handlers import provider, stale
 from handlers.aftermath import trouble_read
 from handlers.decision import Decision, Moment, ignore
 from handlers.matrix import PENDING, Meaning, for_fraud, meaning, payment_failed
 from handlers.moves import change, end, step, with_condition
-from handlers.paths import present, without
 from handlers.policy import Policy
-from schemas.base import JsonObject
 from schemas.commands import Planned, ReadOrder
 from schemas.platform import Order
 from schemas.purchase import (
@@ -32,41 +26,6 @@ SOURCE = "PLATFORM §4.1"
 PLACED_TEXT = "order.accepted"
 OLDER = "order.older_reading"
 FORMER = "order.former"  # an order that is over and that the purchase has moved on without
-
-
-def parsed(documents: Any) -> tuple[Order, ...]:
-    """Orders as read; what has no id is no order.
-
-    A part that can't be read is left out and never the order: what we do not see exists all the
-    same, and would be ordered again (I5, I6).
-    """
-    listed = documents if isinstance(documents, list | tuple) else ()
-    found = (_readable(document) for document in listed if isinstance(document, dict))
-    return tuple(order for order in found if order)
-
-
-def _readable(document: JsonObject) -> Order | None:
-    fields = present(document)
-    for name in ("id", "checkoutId", "upstreamId"):
-        if type(fields.get(name)) is int:
-            fields[name] = str(fields[name])
-    try:
-        return _in_utc(Order.model_validate(fields))
-    except ValidationError as error:
-        places = [item["loc"] for item in error.errors(include_input=False, include_url=False)]
-    if ("id",) in places:
-        return None
-    for place in places:
-        fields = without(fields, place)
-    return _in_utc(Order.model_validate(fields))
-
-
-def _in_utc(order: Order) -> Order:
-    """The platform's times are UTC, also where they do not say so: all can be compared."""
-    told = order.updated_time
-    if told is None or told.tzinfo is not None:
-        return order
-    return order.model_copy(update={"updated_time": told.replace(tzinfo=UTC)})
 
 
 def adopt(

@@ -27,6 +27,7 @@ from handlers.moves import (
     wake,
     with_current,
 )
+from handlers.order_bodies import parsed
 from handlers.paths import contains, digest, value_at
 from handlers.policy import Policy
 from handlers.rejection import SESSION_FAULT, SOURCE_FAULT
@@ -72,7 +73,7 @@ def _with_first_total(purchase: Purchase, command: ReadCheckout, result: Result)
 
 
 def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Policy) -> Decision:
-    found = orders.parsed(reading.orders)
+    found = parsed(reading.orders)
     if decision := orders.adopt(purchase, found, moment, policy):
         if decision.rule != orders.FORMER:
             return decision

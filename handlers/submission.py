@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from handlers import orders, rejection, unknown
 from handlers.decision import Decision, Moment, ignore
 from handlers.moves import backoff, change, check, end, enter, hold, later, step, wake
+from handlers.order_bodies import parsed
 from handlers.policy import Policy
 from handlers.sight import Sight, evidence
 from handlers.tables import Action, remedy
@@ -145,7 +146,7 @@ def _never_sent(purchase: Purchase, permit: Permit, moment: Moment, *, awaited: 
 def _placed(
     purchase: Purchase, result: Succeeded, permit: Permit, moment: Moment, policy: Policy
 ) -> Decision:
-    found = orders.parsed((result.body,))
+    found = parsed((result.body,))
     if not found:
         return unknown.begin(purchase, moment.at, moment, evidence={"unreadable": True})
     order = found[0]

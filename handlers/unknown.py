@@ -7,6 +7,7 @@ from typing import Any
 from handlers import orders, rejection
 from handlers.decision import Decision, Moment, ignore
 from handlers.moves import again, backoff, change, check, end, enter, later, read, step, wake
+from handlers.order_bodies import parsed
 from handlers.policy import Policy
 from schemas.commands import FindOrders
 from schemas.facts import CommandEnded
@@ -43,7 +44,7 @@ def on_looked(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Po
     """A look-up has an answer."""
     match fact.result:
         case Succeeded(body=body):
-            found = orders.parsed(body.get("orders"))
+            found = parsed(body.get("orders"))
             return on_found(purchase, found, moment, policy)
         case Unavailable(retry_after=seconds):
             due = later(moment, seconds or backoff(policy.look_after, fact.attempt))

@@ -7,7 +7,7 @@ import pytest
 
 from handlers.decide import decide
 from handlers.decision import Moment
-from handlers.orders import parsed
+from handlers.order_bodies import parsed
 from handlers.policy import Policy
 from schemas.base import JsonObject
 from schemas.commands import FindOrders, UpdateCheckout
