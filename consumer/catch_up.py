@@ -90,7 +90,7 @@ class CatchUp:
         return False
 
     async def once(self) -> Summary | None:
-        """Catch up from the mark. `None`: no event was ever seen, so none can be missing."""
+        """Catch up from the mark. `None`: this is the first start, at which none can be missing."""
         now = self.clock.now()
         since = await self.store.write(lambda c: _since(c, now))
         if since is None:
@@ -102,12 +102,11 @@ class CatchUp:
 
 
 def _since(connection: Connection, now: datetime) -> datetime | None:
-    """The mark; where there is none, the first event that was ever seen sets it."""
+    """The mark; where there is none, the first event that was ever seen sets it, or else now."""
     known = marks.at(connection, marks.CAUGHT_UP)
     if known is None:
         known = inbox.first_heard(connection)
-        if known is not None:
-            marks.advance(connection, marks.CAUGHT_UP, known)
+        marks.advance(connection, marks.CAUGHT_UP, known or now)
     if known is not None and known < now - HISTORY:
         # What is older can't be read any more; what can be, joins on.
         known = now - HISTORY

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from consumer.backfill import Backfill, BackfillFailed
+from consumer.backfill import OVERLAP, Backfill, BackfillFailed
 from consumer.catch_up import CatchUp, Pulse
 from consumer.clock import SystemClock
 from consumer.store import inbox, marks
@@ -264,13 +264,17 @@ async def test_a_push_that_was_lost_is_found_although_later_ones_came(
     assert lost.id != later.id
 
 
-async def test_where_no_event_was_ever_seen_nothing_is_caught_up(
+async def test_the_first_start_catches_up_nothing_and_the_next_one_from_there(
     shop: Parts, sandbox: Sandbox
 ) -> None:
     emit(sandbox, 3)
+    begun = datetime.now(UTC)
     catch_up = catching_up(shop)
     assert await catch_up.once() is None
     assert await count(shop) == {}
+    done = await catch_up.once()
+    assert done is not None
+    assert done.since >= begun - OVERLAP
 
 
 async def test_nobody_asks_for_more_than_thirty_days_and_the_mark_moves_on(
