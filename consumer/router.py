@@ -211,7 +211,7 @@ def _mark(
 
 def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Status, str]:
     """Find the purchase by the keys that the event names; park what may get one later."""
-    resource = event.data.object or event.data.previous_attributes
+    resource = event.data.resource
     if asks_to_be_forgotten(event.type, resource):
         wanted = _person(resource)
         forgetting.request(connection, wanted, f"event/{event.id}", "internal", entry.at)

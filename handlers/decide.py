@@ -116,6 +116,8 @@ def _on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
         return _on_opened_elsewhere(purchase, fact.object)
     if fact.type == "checkout.updated":
         return _on_checkout_updated(purchase, fact.object)
+    if fact.type == "checkout.deleted":
+        return _on_checkout_deleted(purchase, fact.object)
     if fact.type == "source.chargeable" and purchase.state is State.HELD:
         return calls.recheck(purchase, "event.source_chargeable", "PLATFORM §6.1")
     if fact.type == "customer.updated" and purchase.state is State.HELD:
@@ -147,6 +149,14 @@ def _on_checkout_updated(purchase: Purchase, checkout: dict[str, Any]) -> Decisi
     if purchase.reason is Reason.PAYMENT_REQUIRED and session == "requires_source":
         return ignore(purchase, "event.nothing_new", "PLATFORM §6.2")
     return calls.recheck(purchase, "event.checkout_updated", "PLATFORM §6.1")
+
+
+def _on_checkout_deleted(purchase: Purchase, checkout: dict[str, Any]) -> Decision:
+    """Nothing will come of a hold on a checkout that is gone: read, and let a person know."""
+    current = checkout.get("id") == purchase.current.checkout_id
+    if purchase.state is not State.HELD or not current:
+        return ignore(purchase, "event.not_held", "PLATFORM §6.2")
+    return calls.recheck(purchase, "event.checkout_deleted", "PLATFORM §6.1")
 
 
 def _on_timer(purchase: Purchase, fact: TimerFired, moment: Moment, policy: Policy) -> Decision:

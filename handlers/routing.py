@@ -44,6 +44,8 @@ def route(type: str, resource: JsonObject) -> Route | Ignored:
         mark = str(value_at(resource, f"metadata.{MARK}") or "")
         owner = mark.partition("/")[0] or None
         return Route(_keys(checkout=resource.get("id")), purchase_id=owner)
+    if type == "checkout.deleted":
+        return Route(_keys(checkout=resource.get("id")))
     if type == "source.chargeable":
         session = _keys(session=resource.get("paymentSessionId"))
         return Route(session, links=_keys(source=resource.get("id")))

@@ -17,6 +17,11 @@ class EventData(Wire):
         JsonObject, BeforeValidator(lambda value: value if isinstance(value, dict) else {})
     ] = Field(default_factory=dict)
 
+    @property
+    def resource(self) -> JsonObject:
+        """The resource, or what it was if it is gone (PLATFORM §6.1)."""
+        return self.object or self.previous_attributes
+
 
 class Envelope(Wire):
     """A platform event, or one of our own two. Only id, type, data and createdTime are sure."""

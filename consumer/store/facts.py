@@ -38,7 +38,10 @@ def _from_event(entry: Entry) -> Fact:
     event = envelope(entry)
     if entry.origin is Origin.PLATFORM:
         return PlatformEvent(
-            event_id=event.id, type=event.type, object=event.data.object, created=event.created_time
+            event_id=event.id,
+            type=event.type,
+            object=event.data.resource,
+            created=event.created_time,
         )
     if event.type == REJECTED:
         return OrderRejected(report=reported(event), created=event.created_time)

@@ -8,9 +8,11 @@ import pytest
 
 from handlers.cloning import MARK, clone
 from handlers.policy import Policy
+from handlers.routing import Route, route
 from schemas.base import JsonObject
 from schemas.purchase import Condition, Reason, State
 from schemas.requests import CREATE_ONLY
+from schemas.wire import Envelope
 from tests.core.test_regressions import HOUR, chosen, where
 from tests.core.world import REQUEST, World, rejected
 
@@ -355,3 +357,40 @@ def test_only_a_refused_session_spoils_the_one_attempt_for_nothing(
     world.faults["submit"] = "busy"
     world.live(1)
     assert len(world.sent) == tries
+
+
+# -- a checkout that is gone
+
+
+def deleted(world: World, checkout_id: str) -> None:
+    """The platform tells that somebody deleted this checkout."""
+    gone = world.checkouts.pop(checkout_id)
+    world.post("checkout.deleted", gone)
+    world.deliver(-1)
+
+
+def test_a_person_learns_of_a_checkout_that_is_gone_before_the_shopper_comes_back_to_it() -> None:
+    world = held()
+    deleted(world, "c1")
+    world.live(300)
+    assert where(world) == (State.REVIEW, Reason.CHECKOUT_NOT_FOUND)
+    assert world.alerts == ["checkout_not_found"]
+
+
+def test_a_checkout_that_was_replaced_may_go() -> None:
+    world = held()
+    assert world.request(checkoutId=world.open())
+    world.run()
+    before = world.purchase
+    deleted(world, "c1")
+    assert world.purchase == before
+
+
+def test_an_event_of_a_deleted_checkout_is_routed_by_what_it_was() -> None:
+    event = Envelope.model_validate(
+        {
+            **{"id": "e1", "type": "checkout.deleted", "createdTime": "2024-05-02T09:00:00Z"},
+            "data": {"object": {}, "previousAttributes": {"id": "c1"}},
+        }
+    )
+    assert route(event.type, event.data.resource) == Route((("checkout", "c1"),))
