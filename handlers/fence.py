@@ -7,7 +7,7 @@ from datetime import datetime
 from handlers import submission
 from handlers.credits import releasable
 from handlers.decision import Decision, Moment
-from handlers.moves import change, hold
+from handlers.moves import change, end, hold
 from handlers.policy import Policy
 from handlers.waiting import overdue
 from schemas.commands import MUTATIONS, CancelOrder, Command, DetachSource, Submit
@@ -65,7 +65,7 @@ def observed(before: Purchase, decision: Decision, moment: Moment, policy: Polic
 
     What needs a remedy then waits as `payment_required` without a next action: until the
     storefront claims it by `POST /v1/purchases`, there is nothing that a shopper could do. What
-    waits so already goes on waiting, however often it is looked at.
+    waits so already goes on waiting, however often it is looked at, and what is lost stays lost.
     """
     purchase = decision.purchase
     cut = [p for p in decision.commands if p.command.kind in REMEDIES]
@@ -74,6 +74,13 @@ def observed(before: Purchase, decision: Decision, moment: Moment, policy: Polic
     kept = tuple(p for p in decision.commands if p not in cut)
     if all(p.key != purchase.awaiting for p in cut):  # nothing waits for it: it is left undone
         return replace(decision, commands=kept)
+    if before.state is State.LOST:
+        lost = change(
+            end(purchase, State.LOST, before.reason, before.message),
+            hold=before.hold,
+            deadline=before.deadline,
+        )
+        return replace(decision, purchase=lost, commands=kept)
     if (before.state, before.reason) == UNCLAIMED:
         state, reason = UNCLAIMED
         waiting = {"state": state, "reason": reason, "hold": before.hold}

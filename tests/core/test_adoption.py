@@ -227,6 +227,17 @@ def test_an_unclaimed_failure_expires() -> None:
     assert len(world.checkouts) == 1
 
 
+def test_an_unclaimed_failure_that_has_expired_is_not_held_again() -> None:
+    world = ordered("broken")
+    world.live(timedelta(days=8).total_seconds())
+    world.advance(5)
+    world.fail_charge(world.purchase.orders[0].id)
+    world.deliver(-1)
+    world.run()
+    assert (world.purchase.state, world.purchase.reason) == (State.LOST, Reason.EXPIRED)
+    assert world.purchase.orders[0].charges[0].state == "failed"
+
+
 def test_a_new_checkout_of_the_storefront_claims_too() -> None:
     world = ordered("broken")
     world.purchase = unclaimed(world.purchase, REMEDY).purchase
