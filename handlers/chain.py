@@ -87,7 +87,8 @@ def _follow(known: Purchase | None, which: str) -> Begin | Continue | Join | Con
 def joined(purchase: Purchase, request: PurchaseRequest, at: datetime) -> Purchase:
     """The held purchase with the storefront's new checkout as its current one.
 
-    A rejection of the former one that was not remedied yet says nothing about it.
+    A rejection of the former one that was not remedied yet says nothing about it, but for the
+    source that was declined: that is read first (`Link.unread`).
     """
     last = purchase.current
     if last.condition is Condition.OPEN:

@@ -4,11 +4,11 @@ What we are told is remedied like a rejection of our own (I3, I4, I6, I9), but n
 submitted: where our own purchase would submit, the merchant's is `held: ready`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from handlers import chain, rejection, submission, unknown
+from handlers import calls, chain, declines, rejection, submission, unknown
 from handlers.decision import Decision, Moment, ignore
-from handlers.moves import change, check, hold, with_condition
+from handlers.moves import change, check, hold, with_current
 from handlers.policy import Policy
 from handlers.sight import Sight, evidence
 from handlers.waiting import overdue
@@ -37,6 +37,8 @@ def on_rejected(
     """`order.rejected`: what it says that we did not know, and what follows."""
     report = fact.report
     seen: dict[str, object] = {"status": report.status, "checkout": report.checkout_id}
+    if _refused_since(purchase, report):
+        return _learnt_late(purchase, report, moment, seen)
     if rule := _nothing_to_us(purchase, report):
         return ignore(purchase, rule, "DESIGN, Events of our own", **seen)
     if report.checkout_id not in purchase.checkout_ids:
@@ -46,6 +48,32 @@ def on_rejected(
         noted = change(_weighed(purchase, report, moment), permit=None)
         return Decision(noted, "merchant.rejected_in_review", "DESIGN, HTTP", evidence=seen)
     return _answered(purchase, report, moment, policy, seen)
+
+
+def _refused_since(purchase: Purchase, report: RejectionReport) -> bool:
+    """Whether it is the first word of the 409 of a checkout that the purchase does not stand or
+    fall with any more: what it charged was declined all the same (I9)."""
+    link = next((e for e in purchase.chain if e.checkout_id == report.checkout_id), None)
+    if link is None or report.status != 409 or link.condition is Condition.CONSUMED:
+        return False
+    known = declines.last_submission(purchase, link.checkout_id)
+    if known and known.status == 409 and link.condition is Condition.DEAD:
+        return False
+    over = purchase.state in (State.LOST, State.ACCEPTED)
+    stands = link is purchase.current and link.condition is Condition.OPEN
+    return not over and (not stands or purchase.state is State.PENDING)
+
+
+def _learnt_late(
+    purchase: Purchase, report: RejectionReport, moment: Moment, seen: dict[str, object]
+) -> Decision:
+    """The next reading is one of that checkout; where nothing is under way, it is now."""
+    verdict = Rejected(status=report.status, problems=report.error.errors)
+    noted = declines.refused(_recorded(purchase, report, moment), report.checkout_id, verdict)
+    rule = "merchant.rejected_before"
+    if purchase.state is not State.HELD:
+        return Decision(noted, rule, "I9", evidence=seen)
+    return replace(calls.recheck(noted, rule, "I9"), evidence=seen)
 
 
 def _nothing_to_us(purchase: Purchase, report: RejectionReport) -> str | None:
@@ -168,7 +196,7 @@ def _weighed(purchase: Purchase, report: RejectionReport, moment: Moment) -> Pur
     if rejection.leaves_open(verdict) or _outcome(report.status) != "rejected":
         return purchase
     if report.status == 409:
-        purchase = with_condition(purchase, report.checkout_id, Condition.DEAD)
+        purchase = declines.refused(purchase, report.checkout_id, verdict)
     return change(purchase, verdict=submission.harder(purchase.verdict, verdict))
 
 
@@ -183,11 +211,9 @@ def on_reading(
     if verdict is None or purchase.permit is not None or purchase.state is not State.HELD:
         return None
     checkout_id = purchase.current.checkout_id
-    source = reading.source or {}
-    id = source.get("id")
-    tried = Tried(checkout_id, str(id) if id else None, source.get("reusable") is True)
-    last = purchase.submissions[-1].model_copy(update={"source_id": tried.source_id})
-    known = change(purchase, submissions=(*purchase.submissions[:-1], last), verdict=None)
+    tried = Tried(checkout_id, *declines.source_in(reading))
+    known = declines.with_submission(purchase, checkout_id, source_id=tried.source_id)
+    known = change(with_current(known, unread=None), verdict=None)
     return rejection.apply(known, verdict, tried, moment, policy)
 
 

@@ -103,11 +103,14 @@ def step(
 
 
 def read(purchase: Purchase, due: datetime | None = None) -> tuple[Purchase, tuple[Planned, ...]]:
-    """Read the current checkout together with the orders of the whole chain (I1, I3)."""
+    """Read the current checkout together with the orders of the whole chain (I1, I3).
+
+    First those that were refused and whose source nobody knows yet, one by one (I9).
+    """
     return step(
         purchase,
         ReadCheckout(
-            checkout_id=purchase.current.checkout_id,
+            checkout_id=(purchase.unread or purchase.current).checkout_id,
             wanted_source=purchase.wanted_source,
             checkout_ids=purchase.checkout_ids,
             upstream_id=purchase.upstream_id,
@@ -143,16 +146,18 @@ def backoff(delays: Sequence[float], attempt: int) -> float:
 
 def with_current(purchase: Purchase, **fields: Any) -> Purchase:
     """The purchase with these fields of its current checkout changed."""
-    link = purchase.current.model_copy(update=fields)
-    return change(purchase, chain=(*purchase.chain[:-1], link))
+    return with_link(purchase, purchase.current.checkout_id, **fields)
 
 
 def with_condition(purchase: Purchase, checkout_id: str, condition: Condition) -> Purchase:
     """The purchase with this checkout of its chain in another condition."""
+    return with_link(purchase, checkout_id, condition=condition)
+
+
+def with_link(purchase: Purchase, checkout_id: str, **fields: Any) -> Purchase:
+    """The purchase with these fields of one checkout of its chain changed."""
 
     def moved(link: Link) -> Link:
-        if link.checkout_id != checkout_id:
-            return link
-        return link.model_copy(update={"condition": condition})
+        return link.model_copy(update=fields) if link.checkout_id == checkout_id else link
 
     return change(purchase, chain=tuple(map(moved, purchase.chain)))

@@ -114,6 +114,8 @@ def settle(
     if rivals and record.state not in GONE:
         return _duplicate(purchase, record, rivals)
     if rivals or _former(purchase, record, known):
+        if known is None or known.state not in GONE:
+            purchase = stale.declined(purchase, record)  # nobody else will look at its charges
         return Decision(purchase, FORMER, "I5", evidence=seen)
     settled = change(
         purchase,

@@ -3,6 +3,7 @@
 from handlers import (
     chain,
     credits,
+    declines,
     merchant,
     orders,
     paying,
@@ -49,7 +50,12 @@ def on_read(purchase: Purchase, fact: CommandEnded, moment: Moment, policy: Poli
     if fact.key != purchase.awaiting:
         noted = _with_first_total(purchase, fact.command, fact.result)
         return ignore(noted, "reading.superseded", "I1")
+    checkout_id, current = fact.command.checkout_id, purchase.current.checkout_id
     match fact.result:
+        case Succeeded(body=body) if checkout_id != current:
+            return declines.on_read(purchase, checkout_id, body)
+        case Succeeded() if purchase.unread and purchase.unread.checkout_id != current:
+            return _look_closer(purchase)  # what another one was refused for was told meanwhile
         case Succeeded() if purchase.wanted_source not in (None, fact.command.wanted_source):
             return _look_closer(purchase)  # the source that is wanted now was not looked at
         case Succeeded(body=body):
@@ -80,6 +86,7 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
         purchase = decision.purchase
     if decision := merchant.on_reading(purchase, reading, moment, policy):
         return decision
+    purchase = declines.learnt(purchase, purchase.current.checkout_id, reading)
     if purchase.waiting_request and purchase.state is State.HELD:
         joined, commands = check(chain.joined(purchase, purchase.waiting_request, moment.at))
         return Decision(joined, "request.joined", "DESIGN, HTTP", commands)

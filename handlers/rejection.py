@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from handlers import step_up
+from handlers import declines, step_up
 from handlers.asks import for_corrections
 from handlers.credits import refuse_all
 from handlers.decision import Decision, Moment
@@ -13,7 +13,7 @@ from handlers.sight import Sight
 from handlers.tables import DATA_CONFLICT, GOODS, Action, Remedy, path, remedy
 from schemas.commands import Permit
 from schemas.platform import Checkout, Session
-from schemas.purchase import Condition, Declined, Fault, Purchase, Reason, State
+from schemas.purchase import Condition, Fault, Purchase, Reason, State
 from schemas.results import PlatformProblem, Rejected
 
 SESSION_FAULT = "payment.session"
@@ -61,19 +61,33 @@ def apply(
     ours = permit if isinstance(permit, Permit) else None  # the merchant's is dead already
     if step_up.applies(purchase, rejection, ours, policy):
         return step_up.begin(purchase, _seen(rejection))
-    purchase = change(_noted(purchase, row), permit=None)
+    checkout_id = permit.checkout_id if permit else purchase.current.checkout_id
+    purchase = change(_noted(purchase, checkout_id, row), permit=None)
     if rejection.status == 409:
         purchase = _dead(purchase, permit, row)
     return _told(purchase, rejection, row, moment, policy)
 
 
+def too_late(purchase: Purchase, rejection: Rejected, permit: Permit) -> Purchase:
+    """A 409 about a checkout that the purchase has moved on from: dead and declined all the same.
+
+    What the shopper has chosen since stays chosen.
+    """
+    dead = with_condition(purchase, permit.checkout_id, Condition.DEAD)
+    if permit.source_id is None:
+        return dead
+    again = remedy(rejection).again if permit.reusable else 0
+    return declines.noted(dead, permit.source_id, again)
+
+
 def not_stepped_up(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:
     """After all the session asks for no step: dead, as after any 409 (I3; PLATFORM §4.2)."""
-    last = purchase.submissions[-1]
+    last = declines.last_submission(purchase, purchase.current.checkout_id)
+    assert last is not None
     rejection = Rejected(status=409, problems=last.problems, request_id=last.request_id)
     row = remedy(rejection)
     reusable = bool(sight.source and sight.source.reusable)
-    dead = with_condition(_noted(purchase, row), last.checkout_id, Condition.DEAD)
+    dead = with_condition(_noted(purchase, last.checkout_id, row), last.checkout_id, Condition.DEAD)
     dead = _declined(dead, last.source_id, row, reusable=reusable)
     return _told(dead, rejection, row, moment, policy)
 
@@ -106,12 +120,9 @@ def _declined(
     """The purchase with this source declined; with its credits, if they alone paid (I9)."""
     if source_id is None:
         return purchase if row is DATA_CONFLICT else refuse_all(purchase)
-    left = {entry.source_id: entry.again - 1 for entry in purchase.declined}
     # A source that is not saved can't be chosen again anyway: it was used up by this charge.
-    allowed = min(left.get(source_id, row.again), row.again if reusable else 0)
-    others = tuple(e for e in purchase.declined if e.source_id != source_id)
-    entry = Declined(source_id=source_id, again=allowed)
-    return change(purchase, declined=(*others, entry), wanted_source=None, save_source=False)
+    known = declines.noted(purchase, source_id, row.again if reusable else 0)
+    return change(known, wanted_source=None, save_source=False)
 
 
 def _remedied(
@@ -185,12 +196,9 @@ def _create_only(parameter: str | None) -> str | None:
     return root if root in ("items", "discount", "taxInclusive", "disclosures") else None
 
 
-def _noted(purchase: Purchase, row: Remedy) -> Purchase:
-    """The last submission with the remedy; fraud reads like any other end (I8)."""
-    if not purchase.submissions:
-        return purchase
-    last = purchase.submissions[-1].model_copy(update={"remedy": row.action.value})
-    return change(purchase, submissions=(*purchase.submissions[:-1], last))
+def _noted(purchase: Purchase, checkout_id: str, row: Remedy) -> Purchase:
+    """The checkout's last submission with the remedy; fraud reads like any other end (I8)."""
+    return declines.with_submission(purchase, checkout_id, remedy=row.action.value)
 
 
 def _seen(rejection: Rejected) -> dict[str, object]:

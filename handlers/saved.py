@@ -32,11 +32,14 @@ class Unfit:
 
 
 def listed(purchase: Purchase, customer: JsonObject, now: datetime) -> list[JsonObject]:
-    """The customer's sources that may pay this purchase, as `savedSources` shows them.
+    """The customer's sources that may pay this purchase, as `savedSources` shows them; none while
+    it is not known which of them was declined.
 
     With `authenticate` the front end must run authenticateSource on the current session before
     the shopper's choice is told to us. `expires` is `2031-01`, or null for what does not expire.
     """
+    if purchase.unread:  # one of them may have been declined
+        return []
     sources = customer.get("sources")
     found = [s for s in sources if isinstance(s, dict)] if isinstance(sources, list) else []
     owner = str(customer.get("id") or "")

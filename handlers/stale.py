@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from handlers import declines
 from handlers.credits import refuse_all
 from handlers.decision import Decision, Moment, ignore
 from handlers.matrix import MONEY_CHARGES, MONEY_SESSIONS, charges_failed
@@ -30,7 +31,7 @@ from handlers.tables import Action, remedy
 from schemas.commands import CancelOrder, InspectOrder, Line, ReadOrder
 from schemas.facts import CommandEnded
 from schemas.platform import Source
-from schemas.purchase import Declined, OrderRecord, Purchase, Reason, State
+from schemas.purchase import OrderRecord, Purchase, Reason, State
 from schemas.results import NeverSent, PlatformProblem, Rejected, Succeeded, Unavailable
 
 MOST_READS = 4  # of a cancel that was taken, until the read shows it
@@ -182,8 +183,8 @@ def recover(purchase: Purchase, order: OrderRecord, policy: Policy) -> Decision:
     ends here too (I9).
     """
     row = remedy(_as_rejection(order))
-    free = change(purchase, order=None, replacing=None, returns=0, permit=None)
-    free = _declined(free, order, row.again)
+    free = change(purchase, order=None, replacing=None, returns=0, permit=None, wanted_source=None)
+    free = declined(free, order)
     if order.source_id is None:
         free = refuse_all(free)  # credit alone paid, in vain: the shopper is asked
     if row.action is Action.END:
@@ -198,18 +199,18 @@ def recover(purchase: Purchase, order: OrderRecord, policy: Policy) -> Decision:
     return Decision(checking, "order.replace", "PLATFORM §5.6", commands)
 
 
+def declined(purchase: Purchase, order: OrderRecord) -> Purchase:
+    """The purchase with the sources whose charges failed; one that was abandoned was not
+    declined."""
+    again = remedy(_as_rejection(order)).again
+    failed = [charge for charge in order.charges if charge.state == "failed"]
+    for id in sorted({id for charge in failed if (id := charge.source_id or order.source_id)}):
+        purchase = declines.noted(purchase, id, again)
+    return purchase
+
+
 def _as_rejection(order: OrderRecord) -> Rejected:
     """A charge that failed later, in the words of one that failed at once (PLATFORM §5.8)."""
     codes = [charge.failure_code for charge in order.charges if charge.state == "failed"]
     problems = tuple(PlatformProblem(code=code) for code in codes if code)
     return Rejected(status=409, problems=problems or (PlatformProblem(code="failed-request"),))
-
-
-def _declined(purchase: Purchase, order: OrderRecord, again: int) -> Purchase:
-    """The sources whose charges failed; one that was abandoned was not declined."""
-    failed = [charge for charge in order.charges if charge.state == "failed"]
-    ids = sorted({id for charge in failed if (id := charge.source_id or order.source_id)})
-    left = {entry.source_id: entry.again for entry in purchase.declined}
-    entries = {id: Declined(source_id=id, again=min(left.get(id, again), again)) for id in ids}
-    others = tuple(entry for entry in purchase.declined if entry.source_id not in entries)
-    return change(purchase, declined=(*others, *entries.values()), wanted_source=None)

@@ -11,7 +11,7 @@ from handlers.sight import Sight, evidence
 from handlers.tables import Action, remedy
 from schemas.commands import Permit, Submit
 from schemas.facts import CommandEnded
-from schemas.purchase import Purchase, Reason, State, Submission
+from schemas.purchase import Condition, Purchase, Reason, State, Submission
 from schemas.results import (
     Abandoned,
     NeverSent,
@@ -203,7 +203,7 @@ def _rejected(
     if awaited and rejection.leaves_open(result):
         return rejection.to_operator(purchase, result)
     if not awaited and (_has_moved_on(purchase, permit) or rejection.leaves_open(result)):
-        return ignore(purchase, "submission.late_rejection", "I7", **_seen(result))
+        return _too_late(purchase, result, permit, moment, policy)
     if not awaited and purchase.state in (State.SUBMITTING, State.REVIEW):
         # Another attempt is under way, or a person is asked; then this verdict is weighed.
         noted = change(purchase, verdict=harder(purchase.verdict, result))
@@ -212,6 +212,22 @@ def _rejected(
         proving = change(purchase, verdict=harder(purchase.verdict, result))
         return unknown.look(proving, "submission.rejected_after_unknown", moment)
     return rejection.apply(purchase, result, permit, moment, policy)
+
+
+def _too_late(
+    purchase: Purchase, result: Rejected, permit: Permit, moment: Moment, policy: Policy
+) -> Decision:
+    """A no about what nobody waits for. A 409 ends its checkout at any time (I3), and its source
+    was declined (I9), unless an order is there."""
+    link = next((one for one in purchase.chain if one.checkout_id == permit.checkout_id), None)
+    alive = link is not None and link.condition in (Condition.OPEN, Condition.SUPERSEDED)
+    over = purchase.state in (State.LOST, State.ACCEPTED)
+    if result.status != 409 or not alive or over:
+        return ignore(purchase, "submission.late_rejection", "I7", **_seen(result))
+    if purchase.state is State.HELD and link is purchase.current:
+        return rejection.apply(purchase, result, permit, moment, policy)
+    noted = rejection.too_late(purchase, result, permit)
+    return Decision(noted, "submission.late_rejection", "I3", evidence=_seen(result))
 
 
 def _has_moved_on(purchase: Purchase, permit: Permit) -> bool:

@@ -134,6 +134,8 @@ class Link(Strict):
     step_seen: bool = False  # after it, the session did ask for the shopper's step
     mended: tuple[str, ...] = ()  # paths that we repaired by ourselves, once each
     failed: tuple[str, ...] = ()  # "code/parameter" of rejections that left it alive
+    # Refused, as the merchant told us: how often its source may be chosen again, once it is read.
+    unread: int | None = None
 
 
 class Declined(Strict):
@@ -292,6 +294,12 @@ class Purchase(Strict):
     def current(self) -> Link:
         """The newest checkout of the chain."""
         return self.chain[-1]
+
+    @property
+    def unread(self) -> Link | None:
+        """The oldest refused checkout of which nobody has read yet what it charged (I9)."""
+        dead = (link for link in self.chain if link.condition is Condition.DEAD)
+        return next((link for link in dead if link.unread is not None), None)
 
     @property
     def checkout_ids(self) -> tuple[str, ...]:

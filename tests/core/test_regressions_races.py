@@ -5,9 +5,10 @@ import copy
 import pytest
 
 from handlers.presentation import fulfil
+from handlers.saved import listed
 from schemas.purchase import Condition, Reason, State
 from schemas.results import PlatformProblem, Rejected, Succeeded
-from tests.core.test_merchant import reported
+from tests.core.test_merchant import rejected, reported
 from tests.core.test_redirects import BACK, order, sent_away, source_of
 from tests.core.test_regressions import HOUR, chosen, where
 from tests.core.world import World
@@ -88,13 +89,86 @@ def test_what_the_former_checkout_was_refused_for_does_not_end_the_one_that_repl
     status: int,
 ) -> None:
     world = reported(status, "invalid_parameter" if status == 400 else "declined")
+    [first] = world.sources
     second = world.open()
     world.attach(second, world.pay("good", checkout=second))
     assert world.request(checkoutId=second, submits="merchant")
     world.run()
     assert where(world) == (State.HELD, Reason.READY)
     assert world.purchase.checkout_ids == ("c1", second)
+    assert [d.source_id for d in world.purchase.declined] == ([first] if status == 409 else [])
+
+
+def rejected_unread(code: str = "insufficient_funds") -> tuple[World, str]:
+    """A merchant's 409 for a saved source, reported while the platform is busy; the source."""
+    world = rejected(code, saved=True)
+    world.run("busy", on="read_checkout")
     assert not world.purchase.declined
+    return world, next(iter(world.sources))
+
+
+def test_a_source_declined_on_a_checkout_that_was_replaced_unread_is_not_charged_again() -> None:
+    world, source = rejected_unread()
+    assert world.request(checkoutId=world.open())
+    assert world.choose(source)
+    world.live(60)
+    assert not world.sent
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+    assert world.purchase.message == "payment.choose_another"
+    assert [(d.source_id, d.again) for d in world.purchase.declined] == [(source, 0)]
+    assert world.purchase.submissions[0].source_id == source
+    assert world.choose(world.pay("good"))
+    world.live(60)
+    assert where(world) == (State.ACCEPTED, None)
+
+
+def test_what_the_shopper_may_correct_may_be_chosen_once_more_on_the_next_checkout() -> None:
+    world, source = rejected_unread("do_not_honor")
+    assert world.request(checkoutId=world.open())
+    world.behaviour[source] = "good"
+    assert world.choose(source)
+    world.live(60)
+    assert where(world) == (State.ACCEPTED, None)
+
+
+def test_another_source_chosen_before_the_declined_one_was_read_stays_chosen() -> None:
+    world, _ = rejected_unread()
+    assert world.request(checkoutId=world.open())
+    assert world.choose(world.pay("good"))
+    world.live(60)
+    assert where(world) == (State.ACCEPTED, None)
+
+
+def test_it_is_not_the_merchants_turn_with_a_source_that_nobody_knew_was_declined() -> None:
+    world, source = rejected_unread()
+    second = world.open()
+    world.attach(second, source)
+    assert world.request(checkoutId=second, submits="merchant")
+    world.live(60)
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+    assert "gate.ready" not in world.rules
+
+
+def test_each_of_two_rejected_checkouts_is_read_for_the_source_that_it_charged() -> None:
+    world, first = rejected_unread()
+    second = world.open()
+    other = world.pay("lost_stolen_card", checkout=second, saved=True)
+    world.attach(second, other)
+    assert isinstance(world.merchant_orders(second), Rejected)
+    assert world.report(world.reported(second, 409, "lost_stolen_card"))
+    world.live(60)
+    assert {d.source_id for d in world.purchase.declined} == {first, other}
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+
+
+def test_no_saved_source_is_offered_before_the_declined_one_is_known() -> None:
+    world, source = rejected_unread()
+    assert world.request(checkoutId=world.open())
+    saved = {"id": source, "type": "creditCard", "reusable": True, "state": "chargeable"}
+    customer = {"id": "cust-1", "sources": [saved, saved | {"id": "other"}]}
+    assert not listed(world.purchase, customer, world.now)
+    world.live(60)
+    assert [one["id"] for one in listed(world.purchase, customer, world.now)] == ["other"]
 
 
 def test_silence_about_a_former_checkout_settles_before_the_next_is_submitted() -> None:

@@ -16,6 +16,7 @@ from schemas.facts import (
     CheckoutCorrected,
     Fact,
     KeyTaken,
+    OrderRejected,
     PlatformEvent,
     PurchaseRequested,
     ShopperReturned,
@@ -98,6 +99,7 @@ class Walk:
         )
         self.world = World(policy=policy, acting=len(script) % 2 == 0)
         self.cards: list[str] = []
+        self.untold: list[OrderRejected] = []
 
     def pick(self, options: Sequence[T]) -> T:
         """The next choice; the first option when the script is used up."""
@@ -164,8 +166,16 @@ class Walk:
             codes = [p.code for p in getattr(answer, "problems", ()) if p.code]
         status = silence or getattr(answer, "status", None) or 504
         told = world.reported(current, status, *codes)
+        if self.pick((False,) * 4 + (True,)):
+            self.untold.append(told)
+            return
         for _ in range(self.pick((1, 1, 1, 2))):
             world.report(told)
+
+    def gossip(self) -> None:
+        """The merchant tells at last what became of an order of its own."""
+        if self.untold:
+            self.world.report(self.untold.pop(self.pick(range(len(self.untold)))))
 
     def happen(self) -> None:
         """One thing that may happen now."""
@@ -187,6 +197,7 @@ class Walk:
             self.refused_key,
             self.wallet,
             *(self.merchant,) * 3,
+            self.gossip,
         )
         self.pick(things)()
 
@@ -418,7 +429,8 @@ class Walk:
             if o["checkoutId"] in world.purchase.checkout_ids
             and o["state"] not in ("cancelled", "blocked")
         ]
-        waiting = bool(world.later or world.stragglers or world.mail)
+        open_ends = [f for f in world.stragglers if not isinstance(f.result, Rejected)]
+        waiting = bool(world.later or open_ends or world.mail)
         if decision in ("no_order", "resume", "stop") and (ours or waiting):
             return
         order_id = ours[0] if ours and decision == "adopt_order" else None
@@ -429,7 +441,8 @@ class Walk:
         """The storefront's page changes the checkout behind our back."""
         world = self.world
         current = world.checkouts.get(world.purchase.current.checkout_id)
-        if current is None or any(o["checkoutId"] == current["id"] for o in world.orders.values()):
+        closed = {*world.refused, *(order["checkoutId"] for order in world.orders.values())}
+        if current is None or current["id"] in closed:  # it takes no change (PLATFORM §7.2)
             return
         match self.pick(("attach", "total", "state", "gone", "customer", "credit")):
             case "attach" if self.cards:

@@ -191,6 +191,7 @@ class World:
     given: dict[str, float] = field(default_factory=dict)  # store credit by storefront's checkout
     wished: str | None = None  # the source that the shopper wanted last
     became: set[str] = field(default_factory=set)  # checkouts of which we heard an order
+    over: set[str] = field(default_factory=set)  # orders that were seen to be cancelled or blocked
     strikes: dict[str, int] = field(default_factory=dict)  # source: declines heard
     barred: set[str] = field(default_factory=set)  # sources hard-declined, as heard
     readings: dict[str, tuple[datetime, JsonObject, tuple[str, ...]]] = field(default_factory=dict)
@@ -954,15 +955,15 @@ class World:
         """A report counts unless it is about what we submit ourselves, or has an order."""
         id, purchase = report.checkout_id, self.purchase
         ours = purchase.state is State.SUBMITTING or purchase.permit is not None
+        ours = ours and id == purchase.current.checkout_id
         if ours or any(order["checkoutId"] == id for order in self.orders.values()):
             return
         if id not in purchase.checkout_ids:
             self.asked = {}
         if report.status == 409 and id not in self.refused:
             self.refused.add(id)
-            attached = self.checkouts[id]["payment"]["sources"]
             codes = {problem.code for problem in report.error.errors}
-            self._strike(attached[0]["id"] if attached else None, codes)
+            self._strike(_main(self.checkouts[id]["payment"]["sources"]), codes)
         if report.status in (404, 408) or report.status >= 500:
             self.their_silence[id] = self.now
 
@@ -976,6 +977,8 @@ class World:
         if isinstance(result, Succeeded):
             found = result.body.get("orders", ())
             orders = [o for o in found if isinstance(o, dict)] if found else []
+            for order in (*orders, result.body, result.body.get("order")):
+                self._hear_charges(order)
             if isinstance(command, Submit):
                 self.became.add(command.permit.checkout_id)
                 self.unsettled.pop(command.permit.checkout_id, None)
@@ -990,6 +993,18 @@ class World:
             if result.status == 409:
                 self._hear_409(command.permit.checkout_id, {p.code for p in result.problems})
                 self._strike(command.permit.source_id, {p.code for p in result.problems})
+
+    def _hear_charges(self, order: Any) -> None:
+        """An order that is over, and why: its source was declined, as by a 409 (I9)."""
+        known = isinstance(order, dict) and order.get("state") in GONE
+        if not known or order["id"] in self.over or order["id"] not in self.orders:
+            return
+        self.over.add(order["id"])
+        if order["checkoutId"] not in self.purchase.checkout_ids:
+            return
+        for charge in (order.get("payment") or {}).get("charges") or ():
+            if charge["state"] == "failed":
+                self._strike(charge["sourceId"], {charge["failureCode"]})
 
     def _hear_409(self, checkout_id: str, codes: set[str | None]) -> None:
         """The checkout is dead, but for the one flagged exception, once (PLATFORM §4.2)."""
@@ -1160,6 +1175,10 @@ class World:
         self.claim(after.reason in REASONS[after.state], "a reason that the state does not have")
         self.claim(bool(decision.rule and decision.source), "a decision without rule or source")
         self._check_direction(before, after, fact)
+        if decision.rule == "gate.ready":
+            _, checkout, _ = self.readings[after.current.checkout_id]
+            turn = _main(checkout["payment"]["sources"]) not in self.barred
+            self.claim(turn, "I9: the merchant's turn with a source that was declined for good")
         kinds = {p.command.kind for p in decision.commands}
         if after.state is State.UNKNOWN:
             costly = kinds & {"open_checkout", "attach_source", "update_checkout", "submit"}
