@@ -127,7 +127,8 @@ def merge(newcomer: Purchase, owner: Purchase, *, order: bool) -> tuple[Merge, M
 
     What becomes of the newcomer and of the owner. The one without a submission yields, and what
     was only observed yields to what was handed over; a person decides where both were submitted.
-    An accepted purchase is left alone, unless both claim one `order`: nobody may ship it twice.
+    An accepted newcomer is left alone, unless both claim one `order`: nobody may ship it twice. An
+    accepted owner was submitted: it stays, or a person decides.
     """
     if newcomer.state is State.LOST or (newcomer.state is State.ACCEPTED and not order):
         return "none", "none"

@@ -3,6 +3,7 @@
 `chain.merge` has the rule; it was applied when the key was claimed, and its result is in the fact.
 """
 
+from handlers import declines
 from handlers.decision import Decision, ignore
 from handlers.moves import end
 from schemas.commands import Planned, ReadOrder
@@ -21,13 +22,15 @@ def on_linked(purchase: Purchase, fact: KeyTaken | KeyWanted) -> Decision:
         case "none":
             return ignore(purchase, "chain.ended", SOURCE, **seen)
         case "person":
-            waiting = end(purchase, State.REVIEW, Reason.MERGE, "order.checking")
+            known = declines.shared(purchase, fact.declined)
+            waiting = end(known, State.REVIEW, Reason.MERGE, "order.checking")
             return Decision(waiting, "chain.merge", SOURCE, evidence=seen, alert="merge")
         case "yield":
             lost = end(purchase, State.LOST, Reason.SUPERSEDED, "order.failed")
             return Decision(lost, "chain.superseded", SOURCE, evidence=seen)
         case "stay":
-            return _takes_over(purchase, fact.orders, seen)
+            known = declines.shared(purchase, fact.declined)
+            return _takes_over(known, fact.orders, seen)
 
 
 def _as_it_is_now(purchase: Purchase, key: str, merge: Merge | None) -> Merge:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from schemas.base import JsonObject, Strict
 from schemas.commands import Command
+from schemas.purchase import Declined
 from schemas.requests import (
     ConfirmationRequest,
     CorrectionsRequest,
@@ -129,7 +130,7 @@ class KeyTaken(Strict):
     """An identity key that this purchase wanted to claim belonged to another purchase.
 
     `merge` is what follows for this one. Where it stays, the other's keys are its own now, and
-    `orders` are those that came with them.
+    `orders` are those that came with them. `declined` are the other's sources: one shopper's.
     """
 
     kind: Literal["key_taken"] = "key_taken"
@@ -137,6 +138,7 @@ class KeyTaken(Strict):
     owner: str
     merge: Merge | None = None  # `None`: stored before there was a rule for both
     orders: tuple[str, ...] = ()
+    declined: tuple[Declined, ...] = ()
 
 
 class KeyWanted(Strict):
@@ -147,6 +149,7 @@ class KeyWanted(Strict):
     by: str
     merge: Merge
     orders: tuple[str, ...] = ()
+    declined: tuple[Declined, ...] = ()
 
 
 class PersonForgotten(Strict):

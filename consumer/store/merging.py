@@ -8,7 +8,7 @@ from consumer.store import inbox, purchases
 from consumer.store.inbox import Delivery, Key
 from handlers import chain
 from schemas.facts import KeyTaken, KeyWanted, Origin
-from schemas.purchase import Purchase, State
+from schemas.purchase import Declined, Purchase, State
 
 
 def merge(connection: Connection, newcomer: Purchase, key: Key, now: datetime) -> None:
@@ -33,8 +33,20 @@ def merge(connection: Connection, newcomer: Purchase, key: Key, now: datetime) -
     elif theirs == "stay":
         purchases.hand_over_all(connection, newcomer.id, owner.id)
     name = f"{kind}/{value}"
-    taken = KeyTaken(key=name, owner=owner.id, merge=mine, orders=_live(owner, mine))
-    wanted = KeyWanted(key=name, by=newcomer.id, merge=theirs, orders=_live(newcomer, theirs))
+    taken = KeyTaken(
+        key=name,
+        owner=owner.id,
+        merge=mine,
+        orders=_live(owner, mine),
+        declined=_declined(owner),
+    )
+    wanted = KeyWanted(
+        key=name,
+        by=newcomer.id,
+        merge=theirs,
+        orders=_live(newcomer, theirs),
+        declined=_declined(newcomer),
+    )
     _tell(connection, newcomer.id, f"taken/{name}", taken, now)
     _tell(connection, owner.id, f"wanted/{name}/{newcomer.id}", wanted, now)
 
@@ -44,6 +56,11 @@ def _live(other: Purchase, merge: str) -> tuple[str, ...]:
     if merge != "stay" or other.state is State.LOST:
         return ()
     return tuple(order.id for order in other.orders)
+
+
+def _declined(other: Purchase) -> tuple[Declined, ...]:
+    """What the shopper of the other can't pay with; a lost one is another attempt to buy."""
+    return () if other.state is State.LOST else other.declined
 
 
 def _tell(

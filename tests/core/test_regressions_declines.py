@@ -2,7 +2,8 @@
 
 import pytest
 
-from schemas.purchase import Condition, Reason, State
+from schemas.facts import KeyTaken, KeyWanted, Merge
+from schemas.purchase import Condition, Declined, Reason, State
 from schemas.results import PlatformProblem, Rejected, Succeeded
 from tests.core.test_regressions import chosen, where
 from tests.core.world import World
@@ -234,3 +235,21 @@ def test_once_more_is_once_more_also_where_the_charges_fail_later() -> None:
     world.run()
     assert len(world.sent) == 2
     assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+
+
+# -- two purchases that turn out to be one
+
+
+@pytest.mark.parametrize("merged", ["stay", "person"])
+def test_who_takes_over_takes_over_what_was_declined(merged: Merge) -> None:
+    for known, expected in (((), 0), ((Declined(source_id="s1", again=1),), 0)):
+        world = World()
+        world.open()
+        world.begin()
+        world.run()
+        world.purchase = world.purchase.model_copy(update={"declined": known})
+        more = (Declined(source_id="s1", again=expected), Declined(source_id="s2", again=1))
+        world.tell(KeyTaken(key="upstream/web-1", owner="pur_2", merge=merged, declined=more))
+        assert declined(world) == {"s1": 0, "s2": 1}
+        world.tell(KeyWanted(key="upstream/web-1", by="pur_2", merge=merged, declined=more[1:]))
+        assert declined(world) == {"s1": 0, "s2": 1}

@@ -15,7 +15,7 @@ from handlers.decide import decide
 from handlers.decision import Decision, Moment
 from handlers.policy import Policy
 from schemas.facts import KeyTaken, KeyWanted
-from schemas.purchase import OrderRecord, Purchase, Reason, State, Submission
+from schemas.purchase import Declined, OrderRecord, Purchase, Reason, State, Submission
 from tests.shell.test_store import NOW, after, handed_over
 
 ORDER = OrderRecord(id="o1", checkout_id="c1", state="pending_payment")
@@ -119,8 +119,11 @@ async def test_two_that_were_submitted_both_wait_for_a_person_and_keep_their_key
 
 async def test_what_was_only_observed_yields_with_its_order(connection_store: Store) -> None:
     def story(c: Connection) -> None:
-        told = linked(c, {**PENDING, "observed": True, "submits": "merchant"}, {})
+        declined = (Declined(source_id="s1", again=0),)
+        seen = {**PENDING, "observed": True, "submits": "merchant", "declined": declined}
+        told = linked(c, seen, {})
         assert told["newcomer"].merge == "stay"
+        assert told["newcomer"].declined == declined
         assert told["newcomer"].orders == ("o1",)
         assert owner_of(c, "order", "o1") == "c2"
         taken = work.take(c, told["newcomer"].key and _id(c, "c2"), "w", NOW, after(60))
