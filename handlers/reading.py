@@ -106,6 +106,10 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
     if purchase.upstream_id != known_as:  # its orders were not looked up under this id yet
         reading_again, commands = read(purchase)
         return Decision(reading_again, "reading.upstream_learnt", "I3", commands)
+    if step_up.undecided(purchase):
+        if not step_up.asked(sight.session):
+            return rejection.not_stepped_up(purchase, sight, moment, policy)
+        purchase = with_current(purchase, step_seen=True)
     if purchase.state is State.UNKNOWN:
         return _repeat(purchase, sight, moment, policy)
     return _act(purchase, sight, moment, policy)
@@ -177,11 +181,9 @@ def _repeat(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) ->
 
 def _act(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:
     """First what the shopper asked for, then the gate, then what we can mend ourselves."""
-    if step_up.undecided(purchase):
-        if not step_up.asked(sight.session):
-            return rejection.not_stepped_up(purchase, sight, moment, policy)
-        purchase = with_current(purchase, step_seen=True)
     wanted = _missing_changes(purchase, sight)
+    if step_up.outgrown(purchase, sight, wanted):
+        return rejection.not_stepped_up(purchase, sight, moment, policy)
     if wanted and set(wanted) & CREATE_ONLY:
         return replacement.supersede(purchase)
     if wanted:
@@ -232,7 +234,12 @@ def _attached(source_id: str, sight: Sight) -> bool:
 
 
 def _mend(purchase: Purchase, held: Hold, sight: Sight) -> Decision | None:
-    """Mend by ourselves what we know for sure, once per field and checkout (PLATFORM §5.1)."""
+    """Mend by ourselves what we know for sure, once per field and checkout (PLATFORM §5.1).
+
+    After a step-up the checkout is submitted as it is, or not at all (I3).
+    """
+    if purchase.current.stepped_up:
+        return None
     mended = purchase.current.mended
     fresh = tuple(fault for fault in held.faults if fault.path not in mended)
     repairs = known_repairs(fresh, sight.raw, purchase.create_request, sight.customer)

@@ -81,7 +81,8 @@ def too_late(purchase: Purchase, rejection: Rejected, permit: Permit) -> Purchas
 
 
 def not_stepped_up(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:
-    """After all the session asks for no step: dead, as after any 409 (I3; PLATFORM §4.2)."""
+    """After all the session asks for no step, or the shopper wants something else than to do it:
+    dead, as after any 409 (I3; PLATFORM §4.2). A saved source that they chose goes to the next."""
     last = declines.last_submission(purchase, purchase.current.checkout_id)
     assert last is not None
     rejection = Rejected(status=409, problems=last.problems, request_id=last.request_id)
@@ -89,7 +90,11 @@ def not_stepped_up(purchase: Purchase, sight: Sight, moment: Moment, policy: Pol
     reusable = bool(sight.source and sight.source.reusable)
     dead = with_condition(_noted(purchase, last.checkout_id, row), last.checkout_id, Condition.DEAD)
     dead = _declined(dead, last.source_id, row, reusable=reusable)
-    return _told(dead, rejection, row, moment, policy)
+    if sight.wanted and sight.wanted.reusable and purchase.wanted_source != last.source_id:
+        kept = {"wanted_source": purchase.wanted_source, "save_source": purchase.save_source}
+        dead = change(dead, **kept)
+    settled = change(dead, unsettled_since=None, repeats=0)  # if there was silence, it has settled
+    return _told(settled, rejection, row, moment, policy)
 
 
 def _told(

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from handlers.decision import Decision
 from handlers.moves import change, check, with_current
 from handlers.policy import Policy
+from handlers.sight import Sight
+from schemas.base import JsonObject
 from schemas.commands import Permit
 from schemas.platform import Session
 from schemas.purchase import Purchase
@@ -63,6 +65,14 @@ def undecided(purchase: Purchase) -> bool:
 def asked(session: Session) -> bool:
     """Whether the session asks for the shopper's step."""
     return session.next_action is not None and session.next_action.action == ACTION
+
+
+def outgrown(purchase: Purchase, sight: Sight, changes: JsonObject) -> bool:
+    """Whether the shopper wants something else of the checkout than the step: another source, or
+    these changes. It was answered 409 and takes none, so the next one gets them (I3)."""
+    wanted = purchase.wanted_source
+    another = wanted and all(one.id != wanted for one in sight.checkout.payment.sources)
+    return purchase.current.stepped_up and bool(changes or another)
 
 
 def returned(purchase: Purchase) -> Decision:

@@ -2,11 +2,13 @@
 
 import pytest
 
+from handlers.policy import Policy
 from schemas.facts import KeyTaken, KeyWanted, Merge
 from schemas.purchase import Condition, Declined, Reason, State
 from schemas.results import PlatformProblem, Rejected, Succeeded
-from tests.core.test_regressions import chosen, where
-from tests.core.world import World
+from tests.core.test_regressions import HOUR, chosen, where
+from tests.core.test_step_up import submitted
+from tests.core.world import STEP_UP, World
 
 
 def declined(world: World) -> dict[str, int]:
@@ -253,3 +255,87 @@ def test_who_takes_over_takes_over_what_was_declined(merged: Merge) -> None:
         assert declined(world) == {"s1": 0, "s2": 1}
         world.tell(KeyWanted(key="upstream/web-1", by="pur_2", merge=merged, declined=more[1:]))
         assert declined(world) == {"s1": 0, "s2": 1}
+
+
+# -- while the shopper is asked for a step
+
+
+def test_another_source_chosen_during_a_step_goes_to_a_new_checkout() -> None:
+    world = submitted()
+    before = list(world.checkouts["c1"]["payment"]["sources"])
+    other = world.pay("good", saved=True)
+    assert world.choose(other)
+    world.run()
+    assert world.checkouts["c1"]["payment"]["sources"] == before
+    assert world.purchase.chain[0].condition is Condition.DEAD
+    assert where(world) == (State.ACCEPTED, None)
+    assert [sent.source_id for sent in world.sent][1:] == [other]
+    assert [sent.checkout_id for sent in world.sent] == ["c1", world.purchase.chain[1].checkout_id]
+
+
+def test_a_card_of_the_session_that_asks_for_a_step_is_asked_for_again_on_the_next() -> None:
+    world = submitted()
+    assert world.choose(world.pay("good"))
+    world.run()
+    assert len(world.purchase.chain) == 2
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+    assert len(world.planned("attach_source")) == 1
+    assert world.choose(world.pay("good"))
+    world.run()
+    assert where(world) == (State.ACCEPTED, None)
+
+
+def test_the_same_source_chosen_during_a_step_changes_nothing() -> None:
+    world = submitted()
+    assert world.choose(world.sent[0].source_id or "")
+    world.run()
+    assert where(world) == (State.HELD, Reason.STEP_UP_REQUIRED)
+    assert len(world.purchase.chain) == 1
+
+
+def test_a_correction_during_a_step_goes_to_a_new_checkout() -> None:
+    world = submitted()
+    assert world.correct({"email": "other@example.test"})
+    world.run()
+    assert not world.planned("update_checkout")
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+    current = world.purchase.current.checkout_id
+    assert current != "c1"
+    assert world.checkouts[current]["email"] == "other@example.test"
+
+
+def test_another_source_chosen_before_the_session_said_that_it_asks_for_a_step() -> None:
+    world = World(policy=Policy(step_up=True))
+    world.open()
+    world.begin()
+    world.run()
+    world.choose(world.pay(STEP_UP, saved=True))
+    slot = world.until("submit")
+    world.finish(slot)
+    assert world.choose(world.pay("good", saved=True))
+    world.run()
+    assert [command.checkout_id for command in world.planned("attach_source")] == [
+        "c1",
+        world.purchase.chain[1].checkout_id,
+    ]
+    assert where(world) == (State.ACCEPTED, None)
+
+
+def test_silence_about_a_former_checkout_does_not_confuse_the_step() -> None:
+    world = World(policy=Policy(step_up=True))
+    first = world.open()
+    world.begin(submits="merchant")
+    world.run()
+    second = world.open()
+    assert world.request(checkoutId=second, submits="service")
+    world.run()
+    world.choose(world.pay(STEP_UP, saved=True))
+    slot = world.until("submit")
+    world.finish(slot)
+    world.checkouts[second]["payment"]["session"].pop("nextAction")  # it asks for nothing
+    assert world.report(world.reported(first, 504))
+    world.live(HOUR)
+    assert len(world.sent) == 1
+    assert world.purchase.chain[1].condition is Condition.DEAD
+    assert world.purchase.chain[0].condition is Condition.SUPERSEDED
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)

@@ -1044,7 +1044,8 @@ class World:
         self.claim(not (changes and self.purchase.observed), "changed what is only observed")
         touched = getattr(command, "checkout_id", None)
         if isinstance(command, UpdateCheckout | AttachSource | DetachSource):
-            self.claim(touched not in self.refused, f"I3: {command.kind} of dead {touched}")
+            dead = touched in self.refused | self.stepping
+            self.claim(not dead, f"I3: {command.kind} of dead {touched}")
             self.claim(touched not in self.became, f"I2: {command.kind} of consumed {touched}")
         if isinstance(command, OpenCheckout | AttachSource | UpdateCheckout):
             self.claim(not self.unsettled_now(), f"I6: {command.kind} while the outcome is unknown")
