@@ -82,14 +82,16 @@ def struggle(
 def end(purchase: Purchase, state: State, reason: Reason | None, message: str | None) -> Purchase:
     """Enter a state in which nothing of ours is under way any more.
 
-    After a review it may go on, so what the shopper asked for is kept for then.
+    After a review it may go on, so what the shopper asked for is kept for then; after an order
+    that is not paid, so are the corrections.
     """
     entered = enter(purchase, state, reason, message=message)
     ended = change(entered, awaiting=None, stale=False, replacing=None)
     if state is State.REVIEW:
         return ended
+    left = purchase.wanted_changes if state is State.PENDING else {}
     return change(
-        ended, wanted_source=None, save_source=False, wanted_changes={}, waiting_request=None
+        ended, wanted_source=None, save_source=False, wanted_changes=left, waiting_request=None
     )
 
 

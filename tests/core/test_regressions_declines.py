@@ -239,6 +239,26 @@ def test_once_more_is_once_more_also_where_the_charges_fail_later() -> None:
     assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
 
 
+def test_a_correction_outlives_an_order_that_was_there_already_and_is_not_paid() -> None:
+    world = World()
+    first = world.open()
+    world.attach(first, world.pay("slow", checkout=first))
+    world.begin(submits="merchant")
+    world.run()
+    assert isinstance(world.merchant_orders(first), Succeeded)
+    assert world.correct({"email": "other@example.test"})
+    world.run()
+    assert where(world) == (State.PENDING, Reason.PROCESSING)
+    [order] = world.orders
+    world.advance(5)
+    world.fail_charge(order, "declined")
+    world.deliver(-1)
+    world.run()
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+    current = world.checkouts[world.purchase.current.checkout_id]
+    assert current["email"] == "other@example.test"
+
+
 # -- two purchases that turn out to be one
 
 
