@@ -195,6 +195,7 @@ class World:
     strikes: dict[str, int] = field(default_factory=dict)  # source: declines heard
     barred: set[str] = field(default_factory=set)  # sources hard-declined, as heard
     readings: dict[str, tuple[datetime, JsonObject, tuple[str, ...]]] = field(default_factory=dict)
+    awaited: bool = True  # whether what is being run is what the purchase waits for
     looked: tuple[datetime, tuple[str, ...], bool] | None = None
     inspected: dict[str, bool] = field(default_factory=dict)  # order: was it paid when looked at?
     agreed: Money | None = None
@@ -429,6 +430,7 @@ class World:
         if void(self.purchase, slot.key, command, self.epoch, self.now):
             return NeverSent()
         self._check_command(command)
+        self.awaited = slot.key == self.purchase.awaiting
         fault = fault or self.faults.get(command.kind)
         reading = command.kind.startswith(("read", "find", "inspect", "refresh"))
         if isinstance(fault, str) and fault != "busy" and reading:
@@ -749,7 +751,7 @@ class World:
         main = _main(attached)
         source = copy.deepcopy(self.sources.get(main)) if main else None
         wanted = copy.deepcopy(self.sources.get(command.wanted_source or ""))
-        if checkout:
+        if checkout and self.awaited:
             self.readings[command.checkout_id] = (self.now, checkout, command.checkout_ids)
         alive, before = self._any_alive(found), self.looked
         if alive or before is None or not set(command.checkout_ids) < set(before[1]):
