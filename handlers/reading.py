@@ -171,7 +171,7 @@ def _repeat(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) ->
         return unknown.wait(purchase, "unknown.merchant_submits", moment, policy)
     seen = evidence(sight) | {"held": held.rule}
     if step_up.unheard(purchase, sight.session, policy):
-        return step_up.begin(change(purchase, unsettled_since=None, repeats=0), seen)
+        return step_up.known(purchase, seen)
     return unknown.wait(
         *(purchase, "unknown.gate_holds", moment, policy),
         evidence=seen,

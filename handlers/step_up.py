@@ -57,6 +57,12 @@ def begin(purchase: Purchase, evidence: Mapping[str, object]) -> Decision:
     return Decision(*(checked, "step_up.look", "PLATFORM §4.2", commands), evidence=evidence)
 
 
+def known(purchase: Purchase, evidence: Mapping[str, object]) -> Decision:
+    """The trace of an answer that nobody heard was read: the shopper's turn, the silence over."""
+    traced = change(with_current(purchase, step_seen=True), unsettled_since=None, repeats=0)
+    return begin(traced, evidence)
+
+
 def undecided(purchase: Purchase) -> bool:
     """Whether the next reading decides between the step and a dead checkout."""
     return purchase.current.stepped_up and not purchase.current.step_seen
@@ -69,8 +75,12 @@ def asked(session: Session) -> bool:
 
 def outgrown(purchase: Purchase, sight: Sight, changes: JsonObject) -> bool:
     """Whether the shopper wants something else of the checkout than the step: another source, or
-    these changes. It was answered 409 and takes none, so the next one gets them (I3)."""
+    these changes. It was answered 409 and takes none, so the next one gets them (I3). Where nobody
+    heard that answer the same checkout is tried with them: it makes one order at most (I5, I6)."""
     wanted = purchase.wanted_source
+    current = [s for s in purchase.submissions if s.checkout_id == purchase.current.checkout_id]
+    if not any(entry.status == 409 for entry in current):
+        return False
     another = wanted and all(one.id != wanted for one in sight.checkout.payment.sources)
     return purchase.current.stepped_up and bool(changes or another)
 

@@ -179,6 +179,47 @@ def test_a_409_that_nobody_heard_is_known_by_its_trace_after_settling(fault: str
     assert [(s.checkout_id, s.number) for s in world.sent] == [("c1", 1), ("c1", 2)]
 
 
+def unheard() -> World:
+    """The step is asked for although its 409 was lost."""
+    world = World(policy=Policy(step_up=True))
+    world.open()
+    world.begin()
+    world.run()
+    world.choose(world.pay(STEP_UP, saved=True))
+    world.run("cut", on="submit")
+    world.live(1.5 * world.policy.settle.total_seconds())
+    assert world.purchase.reason == "step_up_required"
+    return world
+
+
+def test_a_step_done_before_it_was_asked_for_is_submitted_on_the_same_checkout() -> None:
+    world = World(policy=Policy(step_up=True))
+    world.open()
+    world.begin()
+    world.run()
+    world.choose(world.pay(STEP_UP))
+    world.run("cut", on="submit")
+    while "step_up.look" not in world.rules:
+        assert world.step() or world.purchase.state == "unknown"
+        world.advance(1)
+    for id in world.behaviour:
+        world.behaviour[id] = "good"
+    world.confirm_at_bank()
+    world.run()
+    assert world.purchase.state == "accepted"
+    assert {sent.checkout_id for sent in world.sent} == {"c1"}
+
+
+def test_another_source_instead_of_a_step_that_nobody_heard_of_goes_to_the_same_checkout() -> None:
+    world = unheard()
+    second = world.pay("good", saved=True)
+    world.choose(second)
+    world.run()
+    assert world.purchase.state == "accepted"
+    assert world.purchase.checkout_ids == ("c1",)
+    assert world.sent[-1].source_id == second
+
+
 @pytest.mark.parametrize(("flag", "stepped"), [(False, False), (True, True)])
 def test_without_the_flag_or_a_second_time_a_person_is_told(flag: bool, stepped: bool) -> None:
     world = World(policy=Policy(step_up=flag))
