@@ -172,11 +172,7 @@ def _repeat(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) ->
     seen = evidence(sight) | {"held": held.rule}
     if step_up.unheard(purchase, sight.session, policy):
         return step_up.known(purchase, seen)
-    return unknown.wait(
-        *(purchase, "unknown.gate_holds", moment, policy),
-        evidence=seen,
-        alert="unknown_not_repeatable",
-    )
+    return unknown.stuck(purchase, "unknown.gate_holds", moment, policy, evidence=seen)
 
 
 def _act(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:

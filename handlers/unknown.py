@@ -26,7 +26,8 @@ def begin(
     if purchase.state is State.ACCEPTED:
         return ignore(purchase, "unknown.already_accepted", "I2")
     since = max(purchase.unsettled_since or sent_by, sent_by)
-    return look(change(purchase, unsettled_since=since), "unknown.begin", moment, evidence)
+    silent = change(purchase, unsettled_since=since, stuck_told=False)
+    return look(silent, "unknown.begin", moment, evidence)
 
 
 def look(
@@ -119,9 +120,23 @@ def _repeat(purchase: Purchase, moment: Moment, policy: Policy) -> Decision:
         told = change(purchase, repeats=policy.max_repeats + 1)
         return wait(told, "unknown.given_up", moment, policy, alert=alert)
     if moment.now > purchase.confirmed_at + policy.consent_window:
-        return wait(purchase, "unknown.consent_expired", moment, policy)  # I12: looked up only
+        return stuck(purchase, "unknown.consent_expired", moment, policy)  # I12: looked up only
     reading, commands = read(purchase)
     return Decision(reading, "unknown.repeat", "PLATFORM §4.4", commands)
+
+
+def stuck(
+    purchase: Purchase,
+    rule: str,
+    moment: Moment,
+    policy: Policy,
+    *,
+    evidence: Mapping[str, Any] | None = None,
+) -> Decision:
+    """It can't be repeated as it is: a person learns of it, once."""
+    alert = None if purchase.stuck_told else "unknown_not_repeatable"
+    told = change(purchase, stuck_told=True)
+    return wait(told, rule, moment, policy, evidence=evidence, alert=alert)
 
 
 def wait(

@@ -268,6 +268,7 @@ class Purchase(Strict):
     looked_at: datetime | None = None
     verdict: Rejected | None = None
     repeats: int = 0
+    stuck_told: bool = False  # somebody was told that this unknown can't be repeated
     order: OrderRecord | None = None
     orders: tuple[OrderRecord, ...] = ()
     cancel_requested: bool = False
