@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from handlers import chain, provider, stale, submission
+from handlers import chain, provider, stale, step_up, submission
 from handlers.asks import for_another_source
 from handlers.credits import acknowledged
 from handlers.decision import Decision, Moment, ignore
@@ -76,7 +76,7 @@ def _claimed(purchase: Purchase, fact: PurchaseRequested, moment: Moment) -> Dec
 
 def _on_other_checkout(purchase: Purchase, fact: PurchaseRequested, moment: Moment) -> Decision:
     """The storefront brought a new checkout for the same upstream id: it joins the chain."""
-    if purchase.state in (State.SUBMITTING, State.UNKNOWN):
+    if purchase.state in (State.SUBMITTING, State.UNKNOWN) or step_up.silent(purchase):
         waiting = change(purchase, waiting_request=fact.request)
         return Decision(waiting, "request.waits", "DESIGN, HTTP")
     if purchase.state is not State.HELD:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from handlers import step_up
 from handlers.moves import change, with_condition
 from schemas.facts import Merge
 from schemas.purchase import Condition, Link, Purchase, State
@@ -74,6 +75,8 @@ def _follow(known: Purchase | None, which: str) -> Begin | Continue | Join | Con
     match known.state:
         case State.HELD if len(known.chain) >= LONGEST_CHAIN:
             return Conflict("this purchase has had too many checkouts", (known,))
+        case State.HELD if step_up.silent(known):
+            return Conflict(f"the purchase {which} may still become an order", (known,))
         case State.HELD:
             return Join(known)
         case State.ACCEPTED:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from handlers import rejection
+from handlers import rejection, step_up
 from handlers.asks import for_another_source, for_corrections
 from handlers.decision import Decision, Moment, ignore
 from handlers.moves import (
@@ -120,6 +120,13 @@ def _change_refused(
     if isinstance(fact.command, AttachSource) and closed:
         # Somebody's order was refused on it, or it became one: the reading tells (I3).
         dead = with_condition(purchase, fact.command.checkout_id, Condition.DEAD)
+        if step_up.silent(purchase):  # which of the two, nobody heard: no other checkout (I6)
+            waiting = end(dead, State.REVIEW, Reason.UNDECIDED, "order.checking")
+            return Decision(
+                *(waiting, "change.session_closed", "I6"),
+                evidence=seen,
+                alert="unknown_not_repeatable",
+            )
         checking, commands = check(change(dead, wanted_source=None, save_source=False))
         return Decision(checking, "change.session_closed", "PLATFORM §7.2", commands, evidence=seen)
     if isinstance(fact.command, AttachSource):

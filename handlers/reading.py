@@ -87,7 +87,8 @@ def _on_reading(purchase: Purchase, reading: Reading, moment: Moment, policy: Po
     if decision := merchant.on_reading(purchase, reading, moment, policy):
         return decision
     purchase = declines.learnt(purchase, purchase.current.checkout_id, reading)
-    if purchase.waiting_request and purchase.state is State.HELD:
+    waits = purchase.waiting_request and not step_up.silent(purchase)
+    if purchase.waiting_request and waits and purchase.state is State.HELD:
         joined, commands = check(chain.joined(purchase, purchase.waiting_request, moment.at))
         return Decision(joined, "request.joined", "DESIGN, HTTP", commands)
     if purchase.current.condition is not Condition.OPEN:

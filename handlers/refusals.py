@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from handlers import step_up
 from handlers.orders import live_orders
 from schemas.facts import (
     CancelRequested,
@@ -13,6 +14,7 @@ from schemas.facts import (
 )
 from schemas.money import Money
 from schemas.purchase import Condition, Purchase, Reason, State
+from schemas.requests import CREATE_ONLY
 
 Call = (
     SourceChosen
@@ -48,7 +50,7 @@ def refusal(purchase: Purchase, call: Call) -> NotNow | None:
         case TotalConfirmed():
             return _refuse_state(purchase) or _refuse_total(purchase, call)
         case CheckoutCorrected():
-            return _refuse_state(purchase)
+            return _refuse_state(purchase) or _refuse_fields(purchase, call)
         case SourceChosen():
             return _refuse_state(purchase) or _refuse_source(purchase)
         case ShopperReturned():
@@ -59,6 +61,13 @@ def _refuse_state(purchase: Purchase) -> NotNow | None:
     if purchase.state is State.HELD:
         return None
     return NotNow("the purchase is not waiting for the shopper")
+
+
+def _refuse_fields(purchase: Purchase, call: CheckoutCorrected) -> NotNow | None:
+    """What only a new checkout can take waits until an answer is heard (docs/adr/0009)."""
+    if set(call.request.checkout) & CREATE_ONLY and step_up.silent(purchase):
+        return NotNow("these need another checkout, and this one may still become an order")
+    return None
 
 
 def _refuse_cancel(purchase: Purchase) -> NotNow | None:

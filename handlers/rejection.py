@@ -74,17 +74,21 @@ def too_late(purchase: Purchase, rejection: Rejected, permit: Permit) -> Purchas
     What the shopper has chosen since stays chosen.
     """
     dead = with_condition(purchase, permit.checkout_id, Condition.DEAD)
+    return declined_late(dead, rejection, permit)
+
+
+def declined_late(purchase: Purchase, rejection: Rejected, permit: Permit) -> Purchase:
+    """The purchase with the source declined that an earlier permit of it charged."""
     if permit.source_id is None:
-        return dead
+        return purchase
     again = remedy(rejection).again if permit.reusable else 0
-    return declines.noted(dead, permit.source_id, again)
+    return declines.noted(purchase, permit.source_id, again)
 
 
 def not_stepped_up(purchase: Purchase, sight: Sight, moment: Moment, policy: Policy) -> Decision:
     """After all the session asks for no step, or the shopper wants something else than to do it:
     dead, as after any 409 (I3; PLATFORM §4.2). A saved source that they chose goes to the next."""
-    last = declines.last_submission(purchase, purchase.current.checkout_id)
-    assert last is not None
+    last = step_up.refused(purchase)[-1]
     rejection = Rejected(status=409, problems=last.problems, request_id=last.request_id)
     row = remedy(rejection)
     reusable = bool(sight.source and sight.source.reusable)

@@ -18,7 +18,7 @@ from handlers.sight import Sight
 from schemas.base import JsonObject
 from schemas.commands import Permit
 from schemas.platform import Session
-from schemas.purchase import Purchase
+from schemas.purchase import Condition, Purchase, Submission
 from schemas.results import Rejected
 
 CODE = "additional_payment_action_required"
@@ -63,6 +63,32 @@ def known(purchase: Purchase, evidence: Mapping[str, object]) -> Decision:
     return begin(traced, evidence)
 
 
+def refused(purchase: Purchase) -> tuple[Submission, ...]:
+    """The submissions of the current checkout whose 409 was heard."""
+    here = purchase.current.checkout_id
+    return tuple(s for s in purchase.submissions if s.checkout_id == here and s.status == 409)
+
+
+def silent(purchase: Purchase) -> bool:
+    """Whether only the trace speaks of a 409: then there is no other checkout before an answer is
+    heard, since one checkout makes one order at most (I5, I6)."""
+    return purchase.current.stepped_up and not refused(purchase)
+
+
+def heard_at_last(purchase: Purchase, rejection: Rejected, permit: Permit) -> bool:
+    """Whether this late answer is the very 409 whose trace was read before it came."""
+    link, open_permit = purchase.current, purchase.permit
+    return (
+        rejection.status == 409
+        and {problem.code for problem in rejection.problems} == {CODE}
+        and link.stepped_up
+        and link.condition is Condition.OPEN
+        and link.checkout_id == permit.checkout_id
+        and (open_permit is None or open_permit.number != permit.number)
+        and len(refused(purchase)) == 1
+    )
+
+
 def undecided(purchase: Purchase) -> bool:
     """Whether the next reading decides between the step and a dead checkout."""
     return purchase.current.stepped_up and not purchase.current.step_seen
@@ -78,8 +104,7 @@ def outgrown(purchase: Purchase, sight: Sight, changes: JsonObject) -> bool:
     these changes. It was answered 409 and takes none, so the next one gets them (I3). Where nobody
     heard that answer the same checkout is tried with them: it makes one order at most (I5, I6)."""
     wanted = purchase.wanted_source
-    current = [s for s in purchase.submissions if s.checkout_id == purchase.current.checkout_id]
-    if not any(entry.status == 409 for entry in current):
+    if silent(purchase):
         return False
     another = wanted and all(one.id != wanted for one in sight.checkout.payment.sources)
     return purchase.current.stepped_up and bool(changes or another)

@@ -1,8 +1,9 @@
 """Submitting under a permit, and what its answer means (I1, I6, I9; PLATFORM §4)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from handlers import orders, rejection, unknown
+from handlers import orders, rejection, step_up, unknown
 from handlers.decision import Decision, Moment, ignore
 from handlers.moves import backoff, change, check, end, enter, hold, later, step, wake
 from handlers.order_bodies import parsed
@@ -202,16 +203,31 @@ def _rejected(
     """A definite no. After an unknown outcome it still needs the proof that no order exists."""
     if awaited and rejection.leaves_open(result):
         return rejection.to_operator(purchase, result)
+    if not awaited and step_up.heard_at_last(purchase, result, permit):
+        return _heard_at_last(purchase, result)
     if not awaited and (_has_moved_on(purchase, permit) or rejection.leaves_open(result)):
         return _too_late(purchase, result, permit, moment, policy)
     if not awaited and purchase.state in (State.SUBMITTING, State.REVIEW):
         # Another attempt is under way, or a person is asked; then this verdict is weighed.
-        noted = change(purchase, verdict=harder(purchase.verdict, result))
+        # With the silence over, as after a step-up, that attempt's own answer would hide it (I3).
+        since = purchase.unsettled_since or moment.at
+        if result.status == 409 and purchase.permit and purchase.permit.number != permit.number:
+            purchase = rejection.declined_late(purchase, result, permit)
+        noted = change(purchase, verdict=harder(purchase.verdict, result), unsettled_since=since)
         return Decision(noted, "submission.late_verdict", "I6", evidence=_seen(result))
     if purchase.unsettled_since:
         proving = change(purchase, verdict=harder(purchase.verdict, result))
         return unknown.look(proving, "submission.rejected_after_unknown", moment)
     return rejection.apply(purchase, result, permit, moment, policy)
+
+
+def _heard_at_last(purchase: Purchase, result: Rejected) -> Decision:
+    """Its step was asked for already; what the shopper wants besides it may go elsewhere now."""
+    rule, seen = "submission.step_up_heard", _seen(result)
+    if purchase.state is not State.HELD:
+        return Decision(purchase, rule, "PLATFORM §4.2", evidence=seen)
+    checked, commands = check(purchase)
+    return Decision(checked, rule, "PLATFORM §4.2", commands, evidence=seen)
 
 
 def _too_late(
@@ -225,7 +241,13 @@ def _too_late(
     if result.status != 409 or not alive or over:
         return ignore(purchase, "submission.late_rejection", "I7", **_seen(result))
     if purchase.state is State.HELD and link is purchase.current:
-        return rejection.apply(purchase, result, permit, moment, policy)
+        decision = rejection.apply(purchase, result, permit, moment, policy)
+        if purchase.wanted_source in (None, permit.source_id) or decision.purchase.state is not (
+            State.HELD
+        ):
+            return decision
+        chosen = {"wanted_source": purchase.wanted_source, "save_source": purchase.save_source}
+        return replace(decision, purchase=change(decision.purchase, **chosen))
     noted = rejection.too_late(purchase, result, permit)
     return Decision(noted, "submission.late_rejection", "I3", evidence=_seen(result))
 

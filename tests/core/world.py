@@ -1145,7 +1145,7 @@ class World:
             self.claim(self.now >= unsettled + self.policy.settle, "I6: repeated before settling")
         self.claim(
             # A definite 409 with empty look-ups ended those that were refused.
-            not (set(self._open_ends()) - self.refused - {id}),
+            not (set(self._open_ends()) - self.refused - self.stepping - {id}),
             "I6: another checkout after an unknown outcome",
         )
         self.claim(not self.cancelled, "submitted after the shopper had cancelled")
