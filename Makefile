@@ -2,14 +2,15 @@
 # PYTHON=...       the interpreter for .venv (default: the first of the candidates that will do)
 # PYTEST_FLAGS=... more for pytest, such as -k name
 # DEMO_FLAGS=...   for the demo, such as --no-webhooks; --help lists them
-# WORKERS=...      test processes; 0 runs the tests in one
+# WORKERS=...      test processes (4); 0 runs the tests in one
 
 SHELL := /bin/bash
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3.14 python3)
 PYTEST_FLAGS ?=
 DEMO_FLAGS ?=
-WORKERS ?= 2
+# Most tests wait for real processes: four keep two cores busy.
+WORKERS ?= 4
 # Wheels only: building from source would fetch build tools that no hash pins.
 PIP_FLAGS ?= --only-binary :all:
 UV_VERSION := 0.13.9
