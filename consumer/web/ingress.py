@@ -9,6 +9,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from consumer.events import light
 from consumer.signature import (
     SignatureInvalid,
     address_allowed,
@@ -20,7 +21,6 @@ from consumer.store.inbox import Delivery
 from consumer.web.bodies import read, require_json
 from consumer.web.collector import Collector
 from consumer.web.deps import Deps, WebhookRules
-from consumer.web.events import light
 from consumer.web.problems import Problem, not_genuine, unavailable
 from schemas.facts import Origin
 
