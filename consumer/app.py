@@ -18,6 +18,8 @@ from consumer.backfill import Backfill
 from consumer.catch_up import CatchUp, Pulse
 from consumer.clock import Clock, SystemClock
 from consumer.forgetter import Forgetter
+from consumer.kafka.cluster import Cluster, KafkaAway, cluster
+from consumer.kafka.source import Source
 from consumer.observe import Metrics, calls
 from consumer.platform import LocalLimiter, Platform
 from consumer.relay import SINK, Relay
@@ -68,6 +70,7 @@ class Service:
     clock: Clock
     metrics: Metrics
     tasks: dict[str, asyncio.Task[None]]
+    kafka: Cluster | None = None
     pulse: Pulse = field(default_factory=Pulse)
 
     def parts(self, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, None]]:
@@ -101,6 +104,12 @@ class Service:
                 *(self.settings.outcome_webhook_key, owner, told, watch.delivered),
             )
             parts["relay"] = relay.run(stop)
+        if self.kafka:
+            source = Source(
+                *(self.kafka, self.store, self.clock, self.metrics, deps.router_signal),
+                limit=self.settings.kafka_inbox_limit,
+            )
+            parts["kafka"] = source.run(stop)
         return parts
 
     def _deps(self, stored: Signal, changes: Changes, stop: asyncio.Event) -> Deps:
@@ -177,8 +186,8 @@ def _both(first: Signal, second: Signal) -> Signal:
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then finish what is under way.
 
-    Raises DatabaseInUse, SchemaUnknown or StoreUnavailable when it can't start, and an
-    ExceptionGroup when a part of it fails: then the process must end.
+    Raises DatabaseInUse, SchemaUnknown, StoreUnavailable or KafkaUnusable when it can't start,
+    and an ExceptionGroup when a part of it fails: then the process must end.
     """
     with exclusive(database_file(settings.database_url)):
         stop = asyncio.Event()
@@ -190,8 +199,22 @@ async def serve(settings: Settings) -> None:
         log.info("stopped")
 
 
+async def _kafka(settings: Settings) -> Cluster | None:
+    """The cluster, if there is one. One that is away may come back; one that refuses us, or lacks
+    a topic, needs a person. Raises KafkaUnusable."""
+    if not settings.kafka:
+        return None
+    found = cluster(settings)
+    try:
+        await found.check()
+    except KafkaAway as error:
+        log.warning("kafka can't be reached now; it is waited for", why=str(error))
+    return found
+
+
 @asynccontextmanager
 async def _service(settings: Settings) -> AsyncIterator[Service]:
+    kafka = await _kafka(settings)
     engine = sqlite_engine(settings.database_url)
     migrate(engine)
     clock, metrics = SystemClock(), Metrics()
@@ -213,7 +236,10 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
         await store.write(lambda connection: leases.end_all(connection, clock.now()))
         pulse = Pulse(await store.read(inbox.last_heard))
         async with platform, client:
-            yield Service(settings, store, platform, limiter, client, clock, metrics, {}, pulse)
+            yield Service(
+                *(settings, store, platform, limiter, client, clock, metrics),
+                *({}, kafka, pulse),
+            )
     finally:
         store.close()
 

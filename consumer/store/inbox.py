@@ -1,7 +1,7 @@
 """The inbox: every fact, once, before anything is decided."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from consumer.store.tables import inbox, waiting
 from schemas.facts import Origin
 
 Status = Literal["new", "parked", "routed", "done", "ignored", "dead"]
-Transport = Literal["webhook", "backfill", "api", "internal", "cli"]
+Transport = Literal["webhook", "kafka", "backfill", "api", "internal", "cli"]
 REDRIVEN = "redriven"  # such a fact counts as fresh, however old it is
 Key = tuple[str, str]  # kind (checkout, order, session, upstream) and value
 
@@ -83,6 +83,20 @@ def append(connection: Connection, deliveries: Sequence[Delivery], now: datetime
         if (delivery.origin.value, delivery.id) not in fresh:
             _bury_if_conflicting(connection, delivery, now)
     return len(fresh)
+
+
+def rounds(deliveries: list[Delivery]) -> Iterator[list[Delivery]]:
+    """Rounds in which no id occurs twice: `append` compares with what was stored before it."""
+    while deliveries:
+        seen: set[tuple[str, str]] = set()
+        this_round: list[Delivery] = []
+        rest: list[Delivery] = []
+        for delivery in deliveries:
+            key = (delivery.origin.value, delivery.id)
+            (rest if key in seen else this_round).append(delivery)
+            seen.add(key)
+        yield this_round
+        deliveries = rest
 
 
 def _row(delivery: Delivery, now: datetime) -> dict[str, object]:
@@ -152,7 +166,7 @@ def first_heard(connection: Connection) -> datetime | None:
 def last_heard(connection: Connection) -> dict[str, datetime]:
     """When the platform's events last came, by transport; where none has come: nothing."""
     found: dict[str, datetime] = {}
-    for transport in ("webhook", "backfill"):
+    for transport in ("webhook", "kafka", "backfill"):
         such = (inbox.c.origin == Origin.PLATFORM.value) & (inbox.c.transport == transport)
         newest_first = select(inbox.c.at).where(such).order_by(inbox.c.seq.desc()).limit(1)
         if at := connection.scalar(newest_first):
