@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +26,23 @@ REQUEST = 10_000  # milliseconds for one request to a broker
 METADATA = 30_000  # milliseconds after which topics and leaders are asked for again
 SESSION, HEARTBEAT = 10_000, 2_000  # milliseconds: who is silent so long is taken out of the group
 REFUSED = (AuthenticationFailedError, SaslAuthenticationFailed, UnsupportedSaslMechanismError)
-# The library tells of every attempt, ten a second; what is wrong, and that it ended, we tell once.
-logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+SAY_AGAIN = 60.0  # seconds in which the library says one thing once: it tries ten times a second
+
+
+class Seldom(logging.Filter):
+    """Lets a line of one kind pass now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """The kind is the message before its values are put in."""
+        kind, now = str(record.msg), time.monotonic()
+        if now - self._said.get(kind, -SAY_AGAIN) < SAY_AGAIN:
+            return False
+        self._said[kind] = now
+        return True
 
 
 class KafkaUnusable(Exception):
@@ -132,6 +148,7 @@ class Cluster:
 
 def cluster(settings: Settings) -> Cluster:
     """The cluster that the settings name. Raises KafkaUnusable if certificate and key don't fit."""
+    _calm_library()
     try:
         tls = settings.kafka_tls()
     except OSError as error:
@@ -155,3 +172,12 @@ def cluster(settings: Settings) -> Cluster:
         settings.kafka_group,
         login,
     )
+
+
+def _calm_library() -> None:
+    """Its loggers have no common filter: one of a parent does not see its children's lines."""
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    for name in list(logging.root.manager.loggerDict):
+        logger = logging.getLogger(name)
+        if name.startswith("aiokafka.") and not any(isinstance(f, Seldom) for f in logger.filters):
+            logger.addFilter(Seldom())

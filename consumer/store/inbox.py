@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Select,
     bindparam,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 )
 
 from consumer.store import dialects
-from consumer.store.tables import inbox, waiting
+from consumer.store.tables import inbox, unannounced, waiting
 from schemas.facts import Origin
 
 Status = Literal["new", "parked", "routed", "done", "ignored", "dead"]
@@ -135,7 +136,8 @@ def _bury_if_conflicting(connection: Connection, delivery: Delivery, now: dateti
         "status": "dead",
         "reason": "same id, another type or object",
     }
-    _insert_new(connection, [row])
+    if _insert_new(connection, [row]):
+        _announce_row(connection, row)
 
 
 def bury_new(
@@ -143,7 +145,22 @@ def bury_new(
 ) -> int:
     """Store what can't be a fact as dead letters; returns how many are new."""
     rows = [_row(each, now) | {"status": "dead", "reason": reason} for each in deliveries]
-    return len(_insert_new(connection, rows))
+    fresh = _insert_new(connection, rows)
+    for row in rows:
+        if (row["origin"], row["id"]) in fresh:
+            _announce_row(connection, row)
+    return len(fresh)
+
+
+def _announce_row(connection: Connection, row: dict[str, object]) -> None:
+    _announce(connection, (inbox.c.origin == row["origin"]) & (inbox.c.id == row["id"]))
+
+
+def _announce(connection: Connection, which: ColumnElement[bool]) -> None:
+    """A dead letter is to be announced, once, however often it dies before that."""
+    known = select(unannounced.c.seq).where(unannounced.c.seq == inbox.c.seq).exists()
+    found = select(inbox.c.seq).where(which, ~known)
+    connection.execute(insert(unannounced).from_select(["seq"], found))
 
 
 def newest(connection: Connection) -> int:
@@ -238,6 +255,8 @@ def mark(
     if purchase_id:
         values["purchase_id"] = purchase_id
     connection.execute(_MARK, values)
+    if status == "dead":
+        _announce(connection, inbox.c.seq == seq)
 
 
 def park(connection: Connection, seq: int, keys: Sequence[Key], reason: str) -> None:
@@ -316,6 +335,11 @@ def redrive(connection: Connection, seq: int) -> bool:
         )
     )
     return connection.execute(again).rowcount == 1
+
+
+def of_rows(connection: Connection, seqs: Sequence[int]) -> list[Entry]:
+    """The facts in these rows, oldest first."""
+    return _entries(connection, _ENTRIES.where(inbox.c.seq.in_(seqs)), max(1, len(seqs)))
 
 
 def of_purchase(connection: Connection, purchase_id: str) -> list[Entry]:

@@ -67,6 +67,13 @@ waiting = Table(
     PrimaryKeyConstraint("kind", "value", "seq"),
 )
 
+# Dead letters that are not on their topic yet. Without Kafka they stay here: it may come.
+unannounced = Table(
+    "unannounced",
+    metadata,
+    Column("seq", RowNumber, primary_key=True, autoincrement=False),
+)
+
 purchases = Table(
     "purchases",
     metadata,

@@ -87,14 +87,15 @@ class Topics:
 
     async def read(self, purpose: str) -> list[ConsumerRecord]:
         """All that is on a topic now, partition by partition."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.cluster.address)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.cluster.address, auto_offset_reset="earliest"
+        )
         await consumer.start()
         found: list[ConsumerRecord] = []
         try:
             tps = [TopicPartition(self.name(purpose), number) for number in range(PARTITIONS)]
             consumer.assign(tps)
             ends = await consumer.end_offsets(tps)
-            await consumer.seek_to_beginning(*tps)
             for tp in tps:
                 while await consumer.position(tp) < ends[tp]:
                     found += (await consumer.getmany(tp, timeout_ms=500)).get(tp, [])
