@@ -175,9 +175,11 @@ def cluster(settings: Settings) -> Cluster:
 
 
 def _calm_library() -> None:
-    """Its loggers have no common filter: one of a parent does not see its children's lines."""
+    """Each of its loggers: a filter of a parent does not see its children's lines."""
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     for name in list(logging.root.manager.loggerDict):
         logger = logging.getLogger(name)
-        if name.startswith("aiokafka.") and not any(isinstance(f, Seldom) for f in logger.filters):
+        if name.split(".")[0] == "aiokafka" and not any(
+            isinstance(f, Seldom) for f in logger.filters
+        ):
             logger.addFilter(Seldom())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,14 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
 )
 from sqlalchemy import Connection
 
 from consumer.clock import Clock
 from consumer.events import Malformed
 from consumer.kafka.cluster import Cluster
-from consumer.kafka.records import Record, delivery, letter, reason
+from consumer.kafka.reader import Batches, Reader, Undecodable, Undecoded
+from consumer.kafka.records import delivery, letter, reason
 from consumer.observe import Metrics
 from consumer.signals import Signal
 from consumer.store import inbox
@@ -31,11 +30,9 @@ from consumer.store.inbox import Delivery
 
 MOST = 500  # records in one write
 MOST_BYTES = 16 * 1024 * 1024  # of one answer of a broker
-WAIT = 500  # milliseconds for records, when there are none
 PACE = 0.5  # seconds between looks at the depth of the inbox
 AGAIN = 1.0  # seconds before the store, or a broken consumer, is tried again
 GRACE = 10.0  # seconds in which what is under way ends, once the service is to stop
-Batches = Mapping[TopicPartition, Sequence[Record]]
 
 log = structlog.get_logger("order_rescue.kafka")
 
@@ -50,17 +47,21 @@ class Source:
     metrics: Metrics
     stored: Signal
     limit: int
+    _reader: Reader = field(init=False)
     _paused: bool = False
     _paced: float = float("-inf")
     _next: dict[TopicPartition, int] = field(default_factory=dict)  # offsets that are read next
     _done: dict[TopicPartition, int] = field(default_factory=dict)  # stored, not yet committed
+
+    def __post_init__(self) -> None:
+        self._reader = Reader(self.metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until `stop`. Whatever happens to the brokers, it goes on."""
         while not stop.is_set():
             try:
                 await self._member(stop)
-            except (KafkaError, OSError, TimeoutError) as error:
+            except (KafkaError, OSError, TimeoutError, Undecoded) as error:
                 log.warning("kafka_consumer_begins_again", error_type=type(error).__name__)
                 await _pause(stop, AGAIN)
 
@@ -82,36 +83,13 @@ class Source:
 
     async def _turn(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         await self._keep_pace(consumer)
-        try:
-            found = await consumer.getmany(timeout_ms=WAIT)
-        except NoOffsetForPartitionError as error:
-            await consumer.seek_to_beginning(error.args[0])
-            return
-        except OffsetOutOfRangeError as error:
-            await self._start_over(consumer, error.args[0])
-            return
+        found = await self._reader.read(consumer)
         if found and await self._store(consumer, found, stop):
             fresh = {tp: records[-1].offset + 1 for tp, records in found.items()}
             self._done |= fresh
             self._next |= fresh
         await self._commit(consumer)
         self._tell(consumer)
-
-    async def _start_over(
-        self, consumer: AIOKafkaConsumer, lost: Mapping[TopicPartition, int]
-    ) -> None:
-        """The broker no longer has, or never had, what comes next: go on with all that is left.
-        What was read before is a duplicate."""
-        await consumer.seek_to_beginning(*lost)
-        for tp, offset in lost.items():
-            self.metrics.kafka_reset()
-            log.error(
-                "kafka_offset_out_of_range",
-                topic=tp.topic,
-                partition=tp.partition,
-                offset=offset,
-                goes_on="with the earliest record that is left",
-            )
 
     async def _keep_pace(self, consumer: AIOKafkaConsumer) -> None:
         """Pause all partitions while the inbox is too deep; also those that came meanwhile."""
@@ -135,6 +113,9 @@ class Source:
         facts: list[Delivery] = []
         broken: list[tuple[Delivery, str]] = []
         for record in (each for records in found.values() for each in records):
+            if isinstance(record, Undecodable):
+                broken.append((letter(record), f"can't be decoded: {record.why}"))
+                continue
             try:
                 facts.append(delivery(record))
             except Malformed as error:

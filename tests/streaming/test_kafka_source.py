@@ -1,8 +1,10 @@
 """Records of a real broker become facts, once each, whatever else is on the topic (I7)."""
 
+import asyncio
 import json
 import os
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +243,42 @@ async def test_a_deep_inbox_pauses_the_partitions_until_half_of_it_is_done(
         assert "kafka_paused" in lines
         stored = await stage.metric("order_rescue_kafka_records_total", result="stored")
         assert stored == len(many)
+
+
+POISON = """
+import asyncio, sys
+from aiokafka import AIOKafkaProducer
+
+class Raw(str):  # a header's name as other clients may write it
+    def encode(self, *_):
+        return b"\\xff\\xfe"
+
+async def main(address, topic, good):
+    producer = AIOKafkaProducer(bootstrap_servers=address)
+    async with producer:
+        for headers in ([], [(Raw("x"), b"v")]):
+            await producer.send_and_wait(topic, good.encode(), partition=1, headers=headers)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_record_that_the_client_library_can_not_decode_stops_no_partition(
+    tmp_path: Path, kafka: Cluster
+) -> None:
+    async with streaming(tmp_path, kafka) as (stage, topics):
+        one = event("customer.created", {"id": "c1"})
+        await topics.write(*(event("customer.created", {"id": "c"}) for _ in range(50)))
+        writer = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", POISON, kafka.address, topics.name(EVENTS), json.dumps(one)),
+            env={**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"},  # its own Python can be bent
+        )
+        assert await writer.wait() == 0
+        checkout = await stage.paid()
+        await topics.write(submit_requested(checkout), partition=1)
+        await stage.reaches(await purchase_of(stage, checkout), "accepted")
+        await read_up(stage, topics, 53)
+        [letter] = await dead_letters(stage)
+        assert letter["reason"] == "can't be decoded: UnicodeDecodeError"
+        stored = await stage.metric("order_rescue_kafka_records_total", result="stored")
+        assert stored == 52
