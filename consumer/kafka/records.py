@@ -93,7 +93,7 @@ def _structured(event: dict[str, Any]) -> bytes:
         except (binascii.Error, ValueError, TypeError):
             raise bad("data_base64", "must be base64") from None
     elif isinstance(data, dict):
-        inner = json.dumps(data).encode()
+        inner = _written(data)
     else:
         raise bad("data", "must be an object")
     return _completed(inner, event)
@@ -106,7 +106,12 @@ def _completed(inner: bytes, told: Mapping[str, Any]) -> bytes:
     envelope = _object(inner)
     wanted = [(ours, told.get(name)) for ours, name in STAND_INS if ours not in envelope]
     missing = {ours: value for ours, value in wanted if value is not None}
-    return json.dumps(envelope | missing).encode() if missing else inner
+    return _written(envelope | missing) if missing else inner
+
+
+def _written(value: dict[str, Any]) -> bytes:
+    """Not much longer than it came."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def reason(error: Malformed) -> str:
