@@ -56,6 +56,7 @@ class Endpoint:
         """Only 2xx counts, redirects do not."""
         now = int(self.clock.now().timestamp())
         headers = signed(delivery.outcome_id, now, delivery.body, self.key)
+        headers |= delivery.trace_headers()
         try:
             answer = await self.client.post(
                 self.url, content=delivery.body.encode(), headers=headers

@@ -81,7 +81,8 @@ class OutcomesTopic:
         """Why it was not taken; `None` if it was."""
         key, value = delivery.purchase_id.encode(), delivery.body.encode()
         try:
-            await self.publisher.send(self.topic, key, value, STRUCTURED)
+            headers = [(name, text.encode()) for name, text in delivery.trace_headers().items()]
+            await self.publisher.send(self.topic, key, value, [*STRUCTURED, *headers])
         except (KafkaError, OSError, TimeoutError) as error:
             return type(error).__name__
         return None

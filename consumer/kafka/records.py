@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from consumer.events import LIMIT, OURS, Malformed, bad, checkout_of, light, parse
+from consumer.observe.tracing import HEADER, received
 from consumer.store.inbox import Delivery
 from schemas.facts import Origin
 
@@ -40,12 +41,16 @@ class Record(Protocol):
 
 def delivery(record: Record) -> Delivery:
     """The fact in a record. Raises Malformed."""
-    body = _body(record.value, _texts(record.headers))
+    headers = _texts(record.headers)
+    body = _body(record.value, headers)
     event = light(body)
+    # By its own name, or as an attribute of a CloudEvent in binary mode.
+    told = headers.get(HEADER) or headers.get(f"ce_{HEADER}")
+    trace = received({HEADER: told}) if told else None
     if event.type in OURS:
         about = checkout_of(event)
-        return Delivery(Origin.MERCHANT, event.id, event.type, "kafka", body, about)
-    return Delivery(Origin.PLATFORM, event.id, event.type, "kafka", body, event.about)
+        return Delivery(Origin.MERCHANT, event.id, event.type, "kafka", body, about, trace=trace)
+    return Delivery(Origin.PLATFORM, event.id, event.type, "kafka", body, event.about, trace=trace)
 
 
 def letter(record: Record) -> Delivery:

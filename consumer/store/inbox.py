@@ -41,6 +41,7 @@ class Delivery:
     body: bytes
     about: str = ""
     purchase_id: str | None = None
+    trace: str | None = None
 
     @property
     def digest(self) -> str:
@@ -62,6 +63,7 @@ class Entry:
     status: Status
     reason: str | None
     purchase_id: str | None
+    trace: str | None = None
 
 
 _INSERT_NEW = dialects.for_each(
@@ -111,6 +113,7 @@ def _row(delivery: Delivery, now: datetime) -> dict[str, object]:
         "body": delivery.body,
         "status": "routed" if delivery.purchase_id else "new",
         "purchase_id": delivery.purchase_id,
+        "trace": delivery.trace,
     }
 
 
@@ -197,6 +200,7 @@ def copy(connection: Connection, entry: Entry, purchase_ids: Sequence[str]) -> i
         Delivery(
             *(entry.origin, f"{entry.id}@{purchase_id}", entry.type, "internal", entry.body),
             purchase_id=purchase_id,
+            trace=entry.trace,
         )
         for purchase_id in purchase_ids
     ]
@@ -206,7 +210,7 @@ def copy(connection: Connection, entry: Entry, purchase_ids: Sequence[str]) -> i
 _ENTRIES = (
     select(
         *(inbox.c.seq, inbox.c.origin, inbox.c.id, inbox.c.type, inbox.c.transport, inbox.c.at),
-        *(inbox.c.body, inbox.c.status, inbox.c.reason, inbox.c.purchase_id),
+        *(inbox.c.body, inbox.c.status, inbox.c.reason, inbox.c.purchase_id, inbox.c.trace),
     )
     .order_by(inbox.c.seq)
     .limit(bindparam("limit"))

@@ -51,6 +51,7 @@ inbox = Table(
     Column("status", String(8), nullable=False),
     Column("reason", String(255)),
     Column("purchase_id", String(64)),
+    Column("trace", String(55)),
     UniqueConstraint("origin", "id"),
     Index("inbox_status", "status", "seq"),
     Index("inbox_purchase", "purchase_id", "status", "seq"),

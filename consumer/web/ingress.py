@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consumer.events import light
+from consumer.observe import tracing
 from consumer.signature import (
     SignatureInvalid,
     address_allowed,
@@ -77,7 +78,10 @@ class Ingress:
     async def _store(self, request: Request, body: bytes) -> Response:
         self._check_signature(request, body)
         event = light(body)
-        delivery = Delivery(Origin.PLATFORM, event.id, event.type, "webhook", body, event.about)
+        delivery = Delivery(
+            *(Origin.PLATFORM, event.id, event.type, "webhook", body, event.about),
+            trace=tracing.received(request.headers),
+        )
         try:
             # After a timeout the commit may still happen: then the repetition is a duplicate.
             async with asyncio.timeout(PATIENCE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from consumer.events import OURS, checkout_of, light
+from consumer.observe import tracing
 from consumer.store import inbox
 from consumer.store.inbox import Delivery
 from consumer.web.bodies import read, require_json
@@ -23,7 +24,15 @@ async def receive(deps: Deps, call: Call) -> Response:
         call.request.state.result = "unsupported"
         raise bad_field("type", f"must be {' or '.join(OURS)}")
     about = checkout_of(event)
-    delivery = Delivery(Origin.MERCHANT, event.id, event.type, "api", raw, about)
+    delivery = Delivery(
+        Origin.MERCHANT,
+        event.id,
+        event.type,
+        "api",
+        raw,
+        about,
+        trace=tracing.received(call.request.headers),
+    )
     stored = await write(
         deps, lambda connection: inbox.append(connection, [delivery], deps.clock.now())
     )
