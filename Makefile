@@ -20,7 +20,7 @@ INSTALLED := $(VENV)/.installed
 SOURCES := $(wildcard schemas handlers consumer deploy tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help install test check demo sandbox run lock clean
+.PHONY: help install services test check demo sandbox run lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -62,7 +62,10 @@ $(INSTALLED): pyproject.toml requirements/dev.txt
 	@$(VENV)/bin/python -m pip check --disable-pip-version-check
 	@touch $@
 
-test: install ## run the tests
+services: install ## fetch the real services that tests start (.services), where there are none
+	@$(VENV)/bin/python -m tests.services.kafka
+
+test: install services ## run the tests
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_FLAGS) tests
 
 check: install ## ruff, mypy and the import rule
@@ -91,5 +94,5 @@ lock: ## write requirements/*.txt anew; LOCK_FLAGS=--upgrade takes newer version
 	$$compile --constraints requirements/dev.txt --output-file requirements/runtime.txt
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .lock-venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .lock-venv .services build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

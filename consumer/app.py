@@ -3,10 +3,11 @@
 import asyncio
 import secrets
 import signal
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -18,9 +19,13 @@ from consumer.backfill import Backfill
 from consumer.catch_up import CatchUp, Pulse
 from consumer.clock import Clock, SystemClock
 from consumer.forgetter import Forgetter
+from consumer.kafka.cluster import Cluster, KafkaAway, cluster
+from consumer.kafka.letters import DeadLetters
+from consumer.kafka.publisher import OutcomesTopic, Publisher
+from consumer.kafka.source import Source
 from consumer.observe import Metrics, calls
 from consumer.platform import LocalLimiter, Platform
-from consumer.relay import SINK, Relay
+from consumer.relay import Endpoint, Relay, Sink
 from consumer.router import Router
 from consumer.settings import Settings
 from consumer.signals import Changes, Signal
@@ -68,14 +73,17 @@ class Service:
     clock: Clock
     metrics: Metrics
     tasks: dict[str, asyncio.Task[None]]
+    kafka: Cluster | None = None
+    publisher: Publisher | None = None
     pulse: Pulse = field(default_factory=Pulse)
 
     def parts(self, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, None]]:
         """Every part as a coroutine that ends after `stop`."""
-        news, work, told, changes = Signal(), Signal(), Signal(), Changes()
+        news, work, changes = Signal(), Signal(), Changes()
         owner = secrets.token_hex(8)
         watch = Watch(self.metrics, self.clock)
-        sinks = (SINK,) if self.settings.outcome_webhook_url else ()
+        sinks = self._sinks()
+        told = {sink.name: Signal() for sink in sinks}
         router = Router(
             *(self.store, self.platform, self.clock, self.settings.live),
             *(self.settings.max_fact_age, news, work, watch.routed),
@@ -84,9 +92,9 @@ class Service:
         )
         worker = Worker(
             *(self.store, self.platform, self.clock, policy(self.settings), changes),
-            *(work, watch, owner, sinks, told.set),
+            *(work, watch, owner, tuple(told), _All(told.values()).set),
         )
-        deps = self._deps(_both(news, work), changes, stop)
+        deps = self._deps(_All((news, work)), changes, stop)
         parts = {
             "web": self._web(deps, stop),
             "router": router.run(stop),
@@ -95,13 +103,36 @@ class Service:
             "catch-up": self._catch_up(news, watch).run(stop),
             "forgetter": Forgetter(self.store, self.clock, work.set, watch.forgot).run(stop),
         }
-        if self.settings.outcome_webhook_url:
-            relay = Relay(
-                *(self.store, self.clock, self.client, self.settings.outcome_webhook_url),
-                *(self.settings.outcome_webhook_key, owner, told, watch.delivered),
-            )
-            parts["relay"] = relay.run(stop)
+        for sink in sinks:
+            seen = partial(watch.delivered, sink.name)
+            relay = Relay(self.store, self.clock, sink, owner, told[sink.name], seen)
+            parts[f"relay-{sink.name}"] = relay.run(stop)
+        if self.kafka:
+            parts |= self._kafka(self.kafka, deps.router_signal, owner, stop)
         return parts
+
+    def _sinks(self) -> list[Sink]:
+        """Where outcomes go."""
+        found: list[Sink] = []
+        if url := self.settings.outcome_webhook_url:
+            key = self.settings.outcome_webhook_key
+            found.append(Endpoint(self.client, url, key, self.clock))
+        if self.kafka and self.publisher:
+            found.append(OutcomesTopic(self.publisher, self.kafka.outcomes))
+        return found
+
+    def _kafka(
+        self, kafka: Cluster, stored: Signal, owner: str, stop: asyncio.Event
+    ) -> dict[str, Coroutine[Any, Any, None]]:
+        source = Source(
+            *(kafka, self.store, self.clock, self.metrics, stored),
+            limit=self.settings.kafka_inbox_limit,
+        )
+        assert self.publisher is not None
+        letters = DeadLetters(
+            *(self.store, self.clock, self.publisher, kafka.dead_letters, owner, Signal()),
+        )
+        return {"kafka": source.run(stop), "dead-letters": letters.run(stop)}
 
     def _deps(self, stored: Signal, changes: Changes, stop: asyncio.Event) -> Deps:
         return Deps(
@@ -158,27 +189,23 @@ class Service:
                 continue
 
 
-class _Both(Signal):
-    """One signal that sets two."""
+class _All(Signal):
+    """One signal that sets several."""
 
-    def __init__(self, first: Signal, second: Signal) -> None:
+    def __init__(self, signals: Iterable[Signal]) -> None:
         super().__init__()
-        self._signals = (first, second)
+        self._signals = tuple(signals)
 
     def set(self) -> None:
         for each in self._signals:
             each.set()
 
 
-def _both(first: Signal, second: Signal) -> Signal:
-    return _Both(first, second)
-
-
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then finish what is under way.
 
-    Raises DatabaseInUse, SchemaUnknown or StoreUnavailable when it can't start, and an
-    ExceptionGroup when a part of it fails: then the process must end.
+    Raises DatabaseInUse, SchemaUnknown, StoreUnavailable or KafkaUnusable when it can't start,
+    and an ExceptionGroup when a part of it fails: then the process must end.
     """
     with exclusive(database_file(settings.database_url)):
         stop = asyncio.Event()
@@ -190,8 +217,22 @@ async def serve(settings: Settings) -> None:
         log.info("stopped")
 
 
+async def _kafka(settings: Settings) -> Cluster | None:
+    """The cluster, if there is one. One that is away may come back; one that refuses us, or lacks
+    a topic, needs a person. Raises KafkaUnusable."""
+    if not settings.kafka:
+        return None
+    found = cluster(settings)
+    try:
+        await found.check()
+    except KafkaAway as error:
+        log.warning("kafka can't be reached now; it is waited for", why=str(error))
+    return found
+
+
 @asynccontextmanager
 async def _service(settings: Settings) -> AsyncIterator[Service]:
+    kafka = await _kafka(settings)
     engine = sqlite_engine(settings.database_url)
     migrate(engine)
     clock, metrics = SystemClock(), Metrics()
@@ -212,8 +253,14 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
         # This process holds the file's lock, so whoever held these leases is dead.
         await store.write(lambda connection: leases.end_all(connection, clock.now()))
         pulse = Pulse(await store.read(inbox.last_heard))
-        async with platform, client:
-            yield Service(settings, store, platform, limiter, client, clock, metrics, {}, pulse)
+        publisher = Publisher(kafka) if kafka else None
+        async with platform, client, AsyncExitStack() as stack:
+            if publisher:
+                stack.push_async_callback(publisher.close)
+            yield Service(
+                *(settings, store, platform, limiter, client, clock, metrics),
+                *({}, kafka, publisher, pulse),
+            )
     finally:
         store.close()
 

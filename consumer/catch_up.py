@@ -15,6 +15,7 @@ from consumer.clock import Clock
 from consumer.store import inbox, marks
 from consumer.store.engine import Store, StoreUnavailable
 
+PUSHED = ("webhook", "kafka")  # how events come by themselves
 SILENT = timedelta(minutes=15)  # without any event: perhaps the webhook was disabled (§6.4)
 REGULAR = timedelta(hours=6)  # single pushes may be lost while others arrive
 TICK = 5.0  # seconds between looks at the clock
@@ -24,13 +25,13 @@ log = structlog.get_logger("order_rescue")
 
 @dataclass
 class Pulse:
-    """When the platform's events last came, by `webhook` and by `backfill`."""
+    """When the platform's events last came, by `webhook`, `kafka` and `backfill`."""
 
     last: dict[str, datetime] = field(default_factory=dict)
 
     def heard(self, transport: str, at: datetime) -> None:
         """An event came; how late the router sees it does not matter."""
-        if transport in ("webhook", "backfill"):
+        if transport in (*PUSHED, "backfill"):
             self.last[transport] = max(at, self.last.get(transport, at))
 
 
@@ -66,7 +67,7 @@ class CatchUp:
             return now >= failed + AGAIN
         if done is None:
             return True
-        heard = max(self.pulse.last.get("webhook", done), done)
+        heard = max(done, *(self.pulse.last.get(transport, done) for transport in PUSHED))
         return now >= min(done + REGULAR, heard + SILENT)
 
     async def _turn(self, stop: asyncio.Event) -> bool:

@@ -1,12 +1,13 @@
-"""The relay: outcomes to the merchant's endpoint, signed as Standard Webhooks say."""
+"""The relay: outcomes to each sink, in order per purchase; the merchant's endpoint is one."""
 
 import asyncio
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import httpx
 from sqlalchemy import Connection
@@ -19,12 +20,50 @@ from consumer.store.leases import Lease
 from consumer.store.outcomes import Delivery
 
 SINK = "webhook"
-TIMEOUT = 15.0  # seconds for one attempt
+TIMEOUT = 15.0  # seconds for one attempt, whatever the sink
 LEASE = timedelta(seconds=TIMEOUT + 15)
 POLL = 0.5
 ABREAST = 16  # purchases whose outcomes are sent at the same time
 # Seconds after each failed attempt, as Standard Webhooks recommend; then it is a dead letter.
 RETRIES = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+
+
+class Sink(Protocol):
+    """Where outcomes go. `retries`: seconds after each failed attempt; then it is a dead letter."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def retries(self) -> Sequence[float]: ...
+
+    async def take(self, delivery: Delivery) -> str | None:
+        """Deliver it; why it was not taken, or `None` if it was. May be cancelled."""
+        ...
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The merchant's endpoint, a sink: signed as Standard Webhooks say. `url` may hold a secret."""
+
+    client: httpx.AsyncClient
+    url: str
+    key: bytes
+    clock: Clock
+    name: str = SINK
+    retries: Sequence[float] = RETRIES
+
+    async def take(self, delivery: Delivery) -> str | None:
+        """Only 2xx counts, redirects do not."""
+        now = int(self.clock.now().timestamp())
+        headers = signed(delivery.outcome_id, now, delivery.body, self.key)
+        headers |= delivery.trace_headers()
+        try:
+            answer = await self.client.post(
+                self.url, content=delivery.body.encode(), headers=headers
+            )
+        except httpx.HTTPError as error:
+            return type(error).__name__
+        return None if answer.is_success else f"status {answer.status_code}"
 
 
 @dataclass(frozen=True)
@@ -33,9 +72,7 @@ class Relay:
 
     store: Store
     clock: Clock
-    client: httpx.AsyncClient
-    url: str
-    key: bytes
+    sink: Sink
     owner: str
     signal: Signal
     seen: Callable[[str], None]
@@ -52,7 +89,7 @@ class Relay:
 
     async def _send_some(self) -> int:
         now = self.clock.now()
-        if not await self.store.look(lambda c: outcomes.due(c, SINK, now, 1)):
+        if not await self.store.look(lambda c: outcomes.due(c, self.sink.name, now, 1)):
             return 0
         taken = await self.store.write(self._take)
         async with asyncio.TaskGroup() as tasks:
@@ -63,8 +100,8 @@ class Relay:
     def _take(self, connection: Connection) -> list[tuple[Delivery, Lease]]:
         """Due deliveries, one a purchase, each under its lease."""
         now = self.clock.now()
-        found = outcomes.due(connection, SINK, now, ABREAST)
-        named = ((d, f"relay/{SINK}/{d.purchase_id}") for d in found)
+        found = outcomes.due(connection, self.sink.name, now, ABREAST)
+        named = ((d, f"relay/{self.sink.name}/{d.purchase_id}") for d in found)
         tried = ((d, leases.acquire(connection, n, self.owner, now, now + LEASE)) for d, n in named)
         return [(delivery, lease) for delivery, lease in tried if lease]
 
@@ -78,23 +115,17 @@ class Relay:
         self.seen(status if status != "waiting" else "failed")
 
     async def _attempt(self, delivery: Delivery) -> str | None:
-        """Why it was not taken; `None` if it was. Only 2xx counts, redirects do not."""
-        now = int(self.clock.now().timestamp())
-        headers = signed(delivery.outcome_id, now, delivery.body, self.key)
+        """Why it was not taken; `None` if it was."""
         try:
             async with asyncio.timeout(TIMEOUT):
-                answer = await self.client.post(
-                    self.url, content=delivery.body.encode(), headers=headers
-                )
-        except (httpx.HTTPError, TimeoutError) as error:
+                return await self.sink.take(delivery)
+        except TimeoutError as error:
             return type(error).__name__
-        return None if answer.is_success else f"status {answer.status_code}"
 
-    @staticmethod
-    def _after_failure(delivery: Delivery, now: datetime) -> tuple[str, datetime]:
-        if delivery.attempts >= len(RETRIES):
+    def _after_failure(self, delivery: Delivery, now: datetime) -> tuple[str, datetime]:
+        if delivery.attempts >= len(self.sink.retries):
             return "dead", now
-        return "waiting", now + timedelta(seconds=RETRIES[delivery.attempts])
+        return "waiting", now + timedelta(seconds=self.sink.retries[delivery.attempts])
 
     @staticmethod
     def _settle(

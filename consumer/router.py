@@ -11,12 +11,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from consumer.clock import Clock
 from consumer.errors import PlatformError, Rejected
+from consumer.events import REJECTED
 from consumer.platform import ImpossiblePath, Platform, Priority, path
 from consumer.settings import Adopt
 from consumer.signals import Signal
 from consumer.store import admission, forgetting, inbox, links, purchases
 from consumer.store.engine import Store, StoreUnavailable
-from consumer.store.facts import REJECTED, Undecidable, envelope, reported, requested
+from consumer.store.facts import Undecidable, envelope, reported, requested
 from consumer.store.inbox import REDRIVEN, Entry, Key, Status
 from handlers import adoption
 from handlers.paths import as_id

@@ -83,9 +83,9 @@ class Watch:
         """A person was forgotten; who is not said."""
         self._log.info("forgotten", purchases=purchases, facts=facts)
 
-    def delivered(self, result: str) -> None:
+    def delivered(self, sink: str, result: str) -> None:
         """An attempt to deliver an outcome ended."""
-        self._metrics.outcome("webhook", result)
+        self._metrics.outcome(sink, result)
         if result == "dead":
             self._metrics.dead_letter("outcome")
             self._log.error("dead letter", reason="an outcome could not be delivered")

@@ -111,4 +111,5 @@ class Outcome(Strict):
     time: datetime
     sequence: str
     datacontenttype: Literal["application/json"] = "application/json"
+    traceparent: str | None = None  # the extension of CloudEvents; only where there is a trace
     data: PurchaseView

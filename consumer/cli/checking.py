@@ -1,4 +1,4 @@
-"""`check`: the effective settings, and whether database and platform answer."""
+"""`check`: the effective settings, and whether database, platform and Kafka answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from consumer.cli.opening import PATIENCE
 from consumer.cli.printing import console, print_json, print_table
 from consumer.clock import SystemClock
 from consumer.errors import PlatformError, Rejected
+from consumer.kafka.cluster import KafkaAway, KafkaUnusable, cluster
 from consumer.observe import configure
 from consumer.platform import LocalLimiter, Platform
 from consumer.settings import Settings, effective, load
@@ -25,6 +26,7 @@ def check(*, as_json: bool) -> None:
     settings = load()
     configure(settings.log_format, settings.log_level)
     problems = [*database_problems(settings), *asyncio.run(platform_problems(settings))]
+    problems += asyncio.run(kafka_problems(settings))
     shown = effective(settings)
     if as_json:
         print_json({"settings": [s._asdict() for s in shown], "problems": problems})
@@ -50,6 +52,19 @@ def database_problems(settings: Settings) -> list[str]:
         return [f"the database {file}: {error}"]
     finally:
         engine.dispose()
+    return []
+
+
+async def kafka_problems(settings: Settings) -> list[str]:
+    """What would keep `serve` from reading and writing Kafka."""
+    if not settings.kafka:
+        return []
+    try:
+        await cluster(settings).check()
+    except KafkaUnusable as error:
+        return error.lines
+    except KafkaAway:
+        return [f"Kafka at {', '.join(settings.kafka_bootstrap_servers)} does not answer"]
     return []
 
 

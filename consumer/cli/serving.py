@@ -10,7 +10,8 @@ import structlog
 import typer
 
 from consumer.app import serve as run_service
-from consumer.cli.failures import REFUSED
+from consumer.cli.failures import REFUSED, Failure
+from consumer.kafka.cluster import KafkaUnusable
 from consumer.observe import configure, take_over_hooks
 from consumer.settings import load
 from consumer.store.engine import StoreUnavailable
@@ -28,6 +29,8 @@ def serve(*, as_json: bool) -> None:
             runner.run(run_service(settings))
     except (DatabaseInUse, SchemaUnknown, StoreUnavailable):
         raise  # said in one line by whoever runs the command
+    except KafkaUnusable as error:
+        raise Failure(str(error)) from error
     except Exception as error:  # any part may fail in any way; the log is to say so, masked
         structlog.get_logger().critical("the service stopped: a part of it failed", exc_info=error)
         raise typer.Exit(REFUSED) from error

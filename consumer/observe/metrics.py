@@ -31,7 +31,8 @@ WEBHOOK_RESULTS = frozenset(
 EVENT_RESULTS = frozenset("stored duplicate malformed unsupported unavailable".split())
 OUTCOME_RESULTS = frozenset({"sent", "failed", "dead"})
 CALL_OUTCOMES = frozenset("answered rejected unavailable unknown cancelled".split())
-TRANSPORTS = frozenset({"webhook", "backfill"})
+TRANSPORTS = frozenset({"webhook", "kafka", "backfill"})
+RECORD_RESULTS = frozenset({"stored", "duplicate", "dead"})
 METHODS = frozenset("GET POST PUT PATCH DELETE HEAD OPTIONS".split())
 STATES = frozenset(state.value for state in State)
 ORIGINS = frozenset(origin.value for origin in Origin)
@@ -131,6 +132,19 @@ class Metrics:
     def event(self, result: str) -> None:
         """An event of our own came in; `result` is one of EVENT_RESULTS."""
         self._events.labels(_closed(result, EVENT_RESULTS)).inc()
+
+    def kafka_records(self, result: str, number: int) -> None:
+        """So many records of the events topic were stored; `result` is one of RECORD_RESULTS."""
+        self._records.labels(_closed(result, RECORD_RESULTS)).inc(number)
+
+    def kafka_reset(self) -> None:
+        """A partition did not have the record that comes next."""
+        self._resets.inc()
+
+    def kafka(self, *, lag: int, paused: bool) -> None:
+        """How many records this process has still to read, and whether it holds back."""
+        self._lag.set(lag)
+        self._holds_back.set(paused)
 
     def ignored(self, reason: str) -> None:
         """A fact was stored and changes nothing, such as `stale` or `wrong_mode`."""
@@ -237,6 +251,12 @@ class Metrics:
             "api_request_seconds", "From request to answer", _CALL, "route"
         )
         self._events = self._counter("events_total", "Events of our own", "result")
+        self._records = self._counter(
+            "kafka_records_total", "Records of the events topic", "result"
+        )
+        self._resets = self._counter(
+            "kafka_offset_resets_total", "Partitions that lacked the record that comes next"
+        )
         self._ignored = self._counter(
             "facts_ignored_total", "Facts stored that change nothing", "reason"
         )
@@ -268,6 +288,8 @@ class Metrics:
 
     def _levels(self) -> None:
         self._inbox = self._gauge("inbox_depth", "Facts that wait for a decision")
+        self._lag = self._gauge("kafka_lag", "Records that this process has still to read")
+        self._holds_back = self._gauge("kafka_paused", "1 while the inbox is too deep to read on")
         self._parked = self._gauge("facts_parked", "Facts that wait for their purchase")
         self._writer = self._gauge("writer_backlog", "Jobs that wait for a commit")
         self._limiter = self._gauge("platform_waiting", "Calls that wait for rate budget")

@@ -15,6 +15,7 @@ import httpx
 
 from consumer.clock import Clock
 from consumer.errors import OutcomeUnknown, PlatformError, Unavailable
+from consumer.observe import tracing
 from consumer.platform.address import base_url
 from consumer.platform.answers import Answer, judge_mutation, judge_reading
 from consumer.platform.calls import Call, Headers, call, ignore
@@ -158,7 +159,7 @@ class Platform:
             return self.client.build_request(
                 method,
                 self.url + path,
-                headers=headers.named(),
+                headers=headers.named() | tracing.headers(),
                 params=params,
                 content=content,
                 extensions={"route": route(path)},

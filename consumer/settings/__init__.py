@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from consumer.settings import values
+from consumer.settings.kafka import KafkaSettings
 from consumer.settings.values import Token, written
 from consumer.signature import Network
 
@@ -91,7 +92,7 @@ class StoreSettings(BaseSettings):
         return (init_settings,)
 
 
-class Settings(StoreSettings):
+class Settings(KafkaSettings, StoreSettings):
     """Everything that `serve` needs; DESIGN's table says what each means.
 
     Attributes that end in seconds there (`platform_timeout`, `platform_settle`,

@@ -6,7 +6,9 @@ import base64
 import binascii
 import ipaddress
 import re
+from collections.abc import Callable
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -89,6 +91,37 @@ def proxy_list(value: Any) -> Any:
     if isinstance(value, str) and "platform" in entries(value):
         raise ValueError("must list addresses and CIDR ranges")
     return network_list(value)
+
+
+def server_list(value: Any) -> Any:
+    """A comma-separated list of `host:port`."""
+    if not isinstance(value, str):
+        return value
+    servers = tuple(entries(value))
+    for number, server in enumerate(servers, 1):
+        match = re.fullmatch(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", server)
+        if match is None or not 0 < int(match[1]) < 65_536:
+            raise ValueError(f"entry {number} must be host:port")
+    return servers
+
+
+def readable_file(value: Any) -> Any:
+    """The path of a file that can be read."""
+    if isinstance(value, str):
+        try:
+            with open(value, "rb"):
+                return Path(value)
+        except OSError as error:
+            raise ValueError(f"can't be read ({type(error).__name__})") from None
+    return value
+
+
+def refused_as(kind: str, load: Callable[..., object], **given: object) -> None:
+    """Raises ValueError if `load` does not take a file as what it should be."""
+    try:
+        load(**given)
+    except OSError:  # SSLError is one
+        raise ValueError(f"must be a file of {kind}") from None
 
 
 def secret_list(value: Any) -> Any:

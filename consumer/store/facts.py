@@ -2,13 +2,13 @@
 
 from pydantic import TypeAdapter, ValidationError
 
+from consumer.events import REJECTED
 from consumer.store.inbox import Entry
 from schemas.facts import Fact, OrderRejected, Origin, PlatformEvent, PurchaseRequested
 from schemas.requests import PurchaseRequest, RejectionReport
 from schemas.wire import Envelope
 
 FACT: TypeAdapter[Fact] = TypeAdapter(Fact)
-REJECTED = "order.rejected"  # of our own two events; the other one is a request
 ENVELOPED = frozenset({Origin.PLATFORM, Origin.MERCHANT})
 
 

@@ -1,12 +1,13 @@
 """The inbox: every fact, once, before anything is decided."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Select,
     bindparam,
@@ -20,11 +21,11 @@ from sqlalchemy import (
 )
 
 from consumer.store import dialects
-from consumer.store.tables import inbox, waiting
+from consumer.store.tables import inbox, unannounced, waiting
 from schemas.facts import Origin
 
 Status = Literal["new", "parked", "routed", "done", "ignored", "dead"]
-Transport = Literal["webhook", "backfill", "api", "internal", "cli"]
+Transport = Literal["webhook", "kafka", "backfill", "api", "internal", "cli"]
 REDRIVEN = "redriven"  # such a fact counts as fresh, however old it is
 Key = tuple[str, str]  # kind (checkout, order, session, upstream) and value
 
@@ -40,6 +41,7 @@ class Delivery:
     body: bytes
     about: str = ""
     purchase_id: str | None = None
+    trace: str | None = None
 
     @property
     def digest(self) -> str:
@@ -61,6 +63,7 @@ class Entry:
     status: Status
     reason: str | None
     purchase_id: str | None
+    trace: str | None = None
 
 
 _INSERT_NEW = dialects.for_each(
@@ -85,6 +88,20 @@ def append(connection: Connection, deliveries: Sequence[Delivery], now: datetime
     return len(fresh)
 
 
+def rounds(deliveries: list[Delivery]) -> Iterator[list[Delivery]]:
+    """Rounds in which no id occurs twice: `append` compares with what was stored before it."""
+    while deliveries:
+        seen: set[tuple[str, str]] = set()
+        this_round: list[Delivery] = []
+        rest: list[Delivery] = []
+        for delivery in deliveries:
+            key = (delivery.origin.value, delivery.id)
+            (rest if key in seen else this_round).append(delivery)
+            seen.add(key)
+        yield this_round
+        deliveries = rest
+
+
 def _row(delivery: Delivery, now: datetime) -> dict[str, object]:
     return {
         "origin": delivery.origin.value,
@@ -96,6 +113,7 @@ def _row(delivery: Delivery, now: datetime) -> dict[str, object]:
         "body": delivery.body,
         "status": "routed" if delivery.purchase_id else "new",
         "purchase_id": delivery.purchase_id,
+        "trace": delivery.trace,
     }
 
 
@@ -121,7 +139,8 @@ def _bury_if_conflicting(connection: Connection, delivery: Delivery, now: dateti
         "status": "dead",
         "reason": "same id, another type or object",
     }
-    _insert_new(connection, [row])
+    if _insert_new(connection, [row]):
+        _announce_row(connection, row)
 
 
 def bury_new(
@@ -129,7 +148,22 @@ def bury_new(
 ) -> int:
     """Store what can't be a fact as dead letters; returns how many are new."""
     rows = [_row(each, now) | {"status": "dead", "reason": reason} for each in deliveries]
-    return len(_insert_new(connection, rows))
+    fresh = _insert_new(connection, rows)
+    for row in rows:
+        if (row["origin"], row["id"]) in fresh:
+            _announce_row(connection, row)
+    return len(fresh)
+
+
+def _announce_row(connection: Connection, row: dict[str, object]) -> None:
+    _announce(connection, (inbox.c.origin == row["origin"]) & (inbox.c.id == row["id"]))
+
+
+def _announce(connection: Connection, which: ColumnElement[bool]) -> None:
+    """A dead letter is to be announced, once, however often it dies before that."""
+    known = select(unannounced.c.seq).where(unannounced.c.seq == inbox.c.seq).exists()
+    found = select(inbox.c.seq).where(which, ~known)
+    connection.execute(insert(unannounced).from_select(["seq"], found))
 
 
 def newest(connection: Connection) -> int:
@@ -152,7 +186,7 @@ def first_heard(connection: Connection) -> datetime | None:
 def last_heard(connection: Connection) -> dict[str, datetime]:
     """When the platform's events last came, by transport; where none has come: nothing."""
     found: dict[str, datetime] = {}
-    for transport in ("webhook", "backfill"):
+    for transport in ("webhook", "kafka", "backfill"):
         such = (inbox.c.origin == Origin.PLATFORM.value) & (inbox.c.transport == transport)
         newest_first = select(inbox.c.at).where(such).order_by(inbox.c.seq.desc()).limit(1)
         if at := connection.scalar(newest_first):
@@ -166,6 +200,7 @@ def copy(connection: Connection, entry: Entry, purchase_ids: Sequence[str]) -> i
         Delivery(
             *(entry.origin, f"{entry.id}@{purchase_id}", entry.type, "internal", entry.body),
             purchase_id=purchase_id,
+            trace=entry.trace,
         )
         for purchase_id in purchase_ids
     ]
@@ -175,7 +210,7 @@ def copy(connection: Connection, entry: Entry, purchase_ids: Sequence[str]) -> i
 _ENTRIES = (
     select(
         *(inbox.c.seq, inbox.c.origin, inbox.c.id, inbox.c.type, inbox.c.transport, inbox.c.at),
-        *(inbox.c.body, inbox.c.status, inbox.c.reason, inbox.c.purchase_id),
+        *(inbox.c.body, inbox.c.status, inbox.c.reason, inbox.c.purchase_id, inbox.c.trace),
     )
     .order_by(inbox.c.seq)
     .limit(bindparam("limit"))
@@ -224,6 +259,8 @@ def mark(
     if purchase_id:
         values["purchase_id"] = purchase_id
     connection.execute(_MARK, values)
+    if status == "dead":
+        _announce(connection, inbox.c.seq == seq)
 
 
 def park(connection: Connection, seq: int, keys: Sequence[Key], reason: str) -> None:
@@ -302,6 +339,11 @@ def redrive(connection: Connection, seq: int) -> bool:
         )
     )
     return connection.execute(again).rowcount == 1
+
+
+def of_rows(connection: Connection, seqs: Sequence[int]) -> list[Entry]:
+    """The facts in these rows, oldest first."""
+    return _entries(connection, _ENTRIES.where(inbox.c.seq.in_(seqs)), max(1, len(seqs)))
 
 
 def of_purchase(connection: Connection, purchase_id: str) -> list[Entry]:

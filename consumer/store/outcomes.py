@@ -1,5 +1,6 @@
 """Outcomes and their deliveries: one row per outcome and sink."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,11 @@ class Delivery:
     attempts: int
     body: str
 
+    def trace_headers(self) -> dict[str, str]:
+        """The trace that it belongs to, if it does, as a header beside the CloudEvent's own."""
+        trace = json.loads(self.body).get("traceparent")
+        return {"traceparent": trace} if trace else {}
+
 
 _EMIT = insert(outcomes)
 _DELIVER = insert(deliveries).values(status="waiting", attempts=0)
@@ -36,7 +42,7 @@ def emit(connection: Connection, outcome: Outcome, sinks: Sequence[str], now: da
             "sequence": int(outcome.sequence),
             "type": outcome.type,
             "at": now,
-            "body": outcome.model_dump_json(by_alias=True),
+            "body": outcome.model_dump_json(by_alias=True, exclude=_absent(outcome)),
         },
     )
     told = {
@@ -47,6 +53,11 @@ def emit(connection: Connection, outcome: Outcome, sinks: Sequence[str], now: da
     }
     if sinks:
         connection.execute(_DELIVER, [told | {"sink": sink} for sink in sinks])
+
+
+def _absent(outcome: Outcome) -> set[str]:
+    """A CloudEvent has no attribute without a value."""
+    return set() if outcome.traceparent else {"traceparent"}
 
 
 _first = (

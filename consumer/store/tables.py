@@ -51,6 +51,7 @@ inbox = Table(
     Column("status", String(8), nullable=False),
     Column("reason", String(255)),
     Column("purchase_id", String(64)),
+    Column("trace", String(55)),
     UniqueConstraint("origin", "id"),
     Index("inbox_status", "status", "seq"),
     Index("inbox_purchase", "purchase_id", "status", "seq"),
@@ -65,6 +66,13 @@ waiting = Table(
     Column("value", String(255), nullable=False),
     Column("seq", RowNumber, nullable=False),
     PrimaryKeyConstraint("kind", "value", "seq"),
+)
+
+# Dead letters that are not on their topic yet. Without Kafka they stay here: it may come.
+unannounced = Table(
+    "unannounced",
+    metadata,
+    Column("seq", RowNumber, primary_key=True, autoincrement=False),
 )
 
 purchases = Table(

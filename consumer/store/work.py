@@ -69,6 +69,7 @@ def save(
     lease: Lease,
     sinks: Sequence[str],
     now: datetime,
+    trace: str | None = None,
 ) -> Purchase:
     """Store one decision whole. Raises `LeaseLost` or `Moved`; then nothing of it is stored."""
     leases.check(connection, lease, now)
@@ -90,7 +91,7 @@ def save(
     decisions.record(connection, _record(after, entry, decision, now))
     told = outcome(before if before.version > 1 else None, after, now) if changed else None
     if told:
-        outcomes.emit(connection, told, sinks, now)
+        outcomes.emit(connection, told.model_copy(update={"traceparent": trace}), sinks, now)
     return after
 
 

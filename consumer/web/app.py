@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from consumer.events import Malformed
 from consumer.observe.logs import describe
 from consumer.web import merchant, openapi, operators, purchases, session
 from consumer.web.auth import ANY, OPERATOR, READ, SHOP
@@ -23,7 +24,7 @@ from consumer.web.collector import Collector
 from consumer.web.deps import Deps
 from consumer.web.health import Health
 from consumer.web.ingress import PATH, Ingress
-from consumer.web.problems import Problem
+from consumer.web.problems import Problem, malformed
 
 # What a status says about a webhook or an event when its room did not say more itself.
 REFUSALS = {0: "other", 413: "too_large", 415: "media_type", 499: "other", 500: "other"}
@@ -37,7 +38,11 @@ def application(deps: Deps) -> Starlette:
     return Starlette(
         routes=[*_webhooks(deps), *_calls(deps), *_open(deps)],
         middleware=[Middleware(Watch, deps=deps)],
-        exception_handlers={Problem: _problem, HTTPException: _http_error},
+        exception_handlers={
+            Problem: _problem,
+            Malformed: _malformed,
+            HTTPException: _http_error,
+        },
     )
 
 
@@ -90,6 +95,10 @@ def _open(deps: Deps) -> list[Route]:
 
 async def _problem(_request: Request, error: Exception) -> Response:
     return cast(Problem, error).response()
+
+
+async def _malformed(_request: Request, error: Exception) -> Response:
+    return malformed(cast(Malformed, error)).response()
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

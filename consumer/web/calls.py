@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from consumer.events import field_name
 from consumer.settings.values import Token
 from consumer.store.engine import Job, StoreUnavailable
 from consumer.web.auth import authenticated, require
 from consumer.web.deps import Deps
-from consumer.web.problems import Problem, bad_field, field_name, unavailable
+from consumer.web.problems import Problem, bad_field, unavailable
 from schemas.requests import IDENTIFIER
 
 T = TypeVar("T")

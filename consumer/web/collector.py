@@ -80,25 +80,11 @@ class Collector:
             batch.open = False
         now = self._clock.now()
         doubles: set[int] = set()
-        for deliveries in _rounds(batch.deliveries):
+        for deliveries in inbox.rounds(batch.deliveries):
             fresh = inbox.append(connection, deliveries, now)
             if fresh < len(deliveries):
                 doubles.update(_known_before(connection, deliveries, now))
         return doubles
-
-
-def _rounds(deliveries: list[Delivery]) -> Iterator[list[Delivery]]:
-    """Rounds in which no id occurs twice: `append` compares with what was stored before it."""
-    while deliveries:
-        seen: set[tuple[str, str]] = set()
-        this_round: list[Delivery] = []
-        rest: list[Delivery] = []
-        for delivery in deliveries:
-            key = (delivery.origin.value, delivery.id)
-            (rest if key in seen else this_round).append(delivery)
-            seen.add(key)
-        yield this_round
-        deliveries = rest
 
 
 def _known_before(

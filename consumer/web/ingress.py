@@ -9,6 +9,8 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from consumer.events import light
+from consumer.observe import tracing
 from consumer.signature import (
     SignatureInvalid,
     address_allowed,
@@ -20,7 +22,6 @@ from consumer.store.inbox import Delivery
 from consumer.web.bodies import read, require_json
 from consumer.web.collector import Collector
 from consumer.web.deps import Deps, WebhookRules
-from consumer.web.events import light
 from consumer.web.problems import Problem, not_genuine, unavailable
 from schemas.facts import Origin
 
@@ -77,7 +78,10 @@ class Ingress:
     async def _store(self, request: Request, body: bytes) -> Response:
         self._check_signature(request, body)
         event = light(body)
-        delivery = Delivery(Origin.PLATFORM, event.id, event.type, "webhook", body, event.about)
+        delivery = Delivery(
+            *(Origin.PLATFORM, event.id, event.type, "webhook", body, event.about),
+            trace=tracing.received(request.headers),
+        )
         try:
             # After a timeout the commit may still happen: then the repetition is a duplicate.
             async with asyncio.timeout(PATIENCE):

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import ValidationError
 from starlette.responses import Response
+
+from consumer.events import FieldProblem, Malformed
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:order-rescue:problem:"
-_LONGEST_NAME = 200  # of a field: the names of unknown ones are the caller's own
-
-
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
-    """What is wrong with one field. `field` is its camelCase path: `confirmedTotal.amount`."""
-
-    field: str
-    problem: str
 
 
 @dataclass
@@ -52,31 +44,15 @@ class Problem(Exception):
         return Response(content, self.status, dict(self.headers), MEDIA_TYPE)
 
 
-def field_name(path: Iterable[str | int]) -> str:
-    """`("items", 0, "id")` -> `items.0.id`, printable and of bounded length."""
-    name = ".".join(str(part) for part in path)[:_LONGEST_NAME]
-    return "".join(char if char.isprintable() else "�" for char in name)
-
-
 def bad_field(path: str, problem: str, status: int = 400) -> Problem:
     """400, or 409, that names one field; the empty path is the body itself."""
     where = path or "body"
     return Problem(status, f"{where}: {problem}", (FieldProblem(where, problem),))
 
 
-def bad_fields(error: ValidationError, prefix: tuple[str, ...] = ()) -> Problem:
-    """400 that names every field that pydantic refused."""
-    found = tuple(
-        FieldProblem(field_name((*prefix, *item["loc"])) or "body", _sentence(item["msg"]))
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
-    )
-    first = found[0]
-    return Problem(400, f"{first.field}: {first.problem}", found[:100])
-
-
-def _sentence(message: str) -> str:
-    """Pydantic's words without its prefix for our own validators."""
-    return message.removeprefix("Value error, ")
+def malformed(error: Malformed) -> Problem:
+    """400 that names every field that is wrong."""
+    return Problem(400, str(error), error.errors)
 
 
 def unavailable(detail: str, retry_after: int = 5) -> Problem:

@@ -47,6 +47,7 @@ class Step:
     now: datetime
     decision: Decision | None = None
     reason: str = ""
+    trace: str | None = None
 
     @property
     def after(self) -> Purchase:
@@ -64,7 +65,16 @@ class Step:
         if self.decision is None:
             work.bury(connection, self.entry, self.reason)
         else:
-            work.save(connection, self.before, self.entry, self.decision, lease, sinks, self.now)
+            work.save(
+                connection,
+                self.before,
+                self.entry,
+                self.decision,
+                lease,
+                sinks,
+                self.now,
+                self.trace,
+            )
 
     def tell(self, watch: Watch, seconds: float) -> None:
         """Say that it is stored."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from consumer.clock import Clock
-from consumer.observe import context
+from consumer.observe import context, tracing
 from consumer.platform import Platform
 from consumer.signals import Changes, Signal
 from consumer.store import commands, work
@@ -154,13 +154,14 @@ class Worker:
     def _step(self, purchase: Purchase, entry: Entry, lease: Lease) -> Step:
         """One decision; what can't be decided becomes a dead letter."""
         moment = Moment(now=self.clock.now(), at=entry.at, epoch=lease.epoch)
+        tracing.follow(entry.trace)  # until this purchase is left
         try:
             decision = decide(purchase, decoded(entry), moment, self.policy)
         except Undecidable as error:
             return Step(purchase, entry, moment.now, reason=str(error))
         except Exception as error:  # noqa: BLE001 - one fact must not stop the others; it is shown
             return Step(purchase, entry, moment.now, reason=f"no decision: {type(error).__name__}")
-        return Step(purchase, entry, moment.now, decision)
+        return Step(purchase, entry, moment.now, decision, trace=tracing.current())
 
     def _store(self, connection: Connection, steps: Sequence[Step], lease: Lease) -> Work | None:
         for step in steps:

@@ -13,6 +13,7 @@ import pytest
 
 from consumer.clock import SystemClock
 from consumer.errors import OutcomeUnknown, PlatformError, Rejected, Unavailable
+from consumer.observe import tracing
 from consumer.platform import Call, LocalLimiter, Platform, path, route
 from consumer.platform.wire import Cut, exchange
 
@@ -174,6 +175,19 @@ async def test_every_call_carries_the_headers_that_the_platform_asks_for() -> No
     }
     assert expected.items() <= sent.headers.items()
     assert "x-evil" not in sent.headers
+
+
+async def test_a_call_belongs_to_the_trace_that_is_followed_and_only_there() -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    async def traced(platform: Platform) -> None:
+        tracing.follow(parent)
+        await platform.get("/orders/1")
+
+    async with serving(answer(200, {"id": "1"})) as wire, client(wire.url) as watched:
+        await asyncio.create_task(traced(watched.platform))
+        await watched.platform.get("/orders/1")
+        assert [sent.headers.get("traceparent") for sent in wire.requests] == [parent, None]
 
 
 async def test_each_call_gets_an_upstream_id_of_its_own() -> None:

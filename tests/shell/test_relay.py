@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, select, update
 from standardwebhooks.webhooks import Webhook
 
-from consumer.relay import LEASE, RETRIES, SINK, Relay
+from consumer.relay import LEASE, RETRIES, SINK, Endpoint, Relay
 from consumer.signals import Signal
 from consumer.store import leases, letters, outcomes
 from consumer.store.engine import Store, sqlite_engine
@@ -91,13 +91,11 @@ def outcome(purchase_id: str, sequence: int) -> Outcome:
 
 
 @asynccontextmanager
-async def relaying(store: Store, **changes: Any) -> AsyncIterator[Outbox]:
+async def relaying(store: Store, url: str = "") -> AsyncIterator[Outbox]:
     clock, stop, results = ShiftedClock(0.0), asyncio.Event(), []  # type: ignore[var-annotated]  # below
     async with receiving() as receiver, httpx.AsyncClient(timeout=None) as client:
-        relay = Relay(
-            *(store, clock, client, receiver.url, KEY, "relay-1", Signal(), results.append)
-        )
-        relay = replace(relay, **changes)
+        sink = Endpoint(client, url or receiver.url, KEY, clock)
+        relay = Relay(store, clock, sink, "relay-1", Signal(), results.append)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(relay.run(stop))
             try:

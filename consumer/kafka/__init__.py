@@ -1,0 +1,1 @@
+"""Kafka: events in, outcomes and dead letters out."""
