@@ -93,14 +93,15 @@ class Case:
     async def ask(
         self, method: str, path: str, body: Json | None = None, token: str = SHOP
     ) -> httpx.Response:
-        """A call of the service, again and again until a living process answers it."""
+        """A call of the service, again and again until a living process answers it; after a death
+        another story's may have its port, and knows nothing of the purchase."""
         headers = {"Authorization": f"Bearer {token}"}
         while True:
             with suppress(httpx.TransportError):
                 answer = await self.http.request(
                     method, self.service.url + path, json=body, headers=headers
                 )
-                if answer.status_code < 500:
+                if answer.status_code < 500 and answer.status_code != 404:
                     return answer
             await brief()
 
