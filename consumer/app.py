@@ -4,7 +4,12 @@ import asyncio
 import secrets
 import signal
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
@@ -25,10 +30,11 @@ from consumer.router import Router
 from consumer.settings import Settings
 from consumer.signals import Changes, Signal
 from consumer.store import inbox, leases
-from consumer.store.engine import Store, StoreUnavailable, sqlite_engine
+from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.levels import levels
 from consumer.store.lock import database_file, exclusive
 from consumer.store.migrate import migrate
+from consumer.store.opening import is_postgres, open_engine, open_store
 from consumer.watch import Watch
 from consumer.web.app import application
 from consumer.web.deps import Deps, webhook_rules
@@ -180,7 +186,7 @@ async def serve(settings: Settings) -> None:
     Raises DatabaseInUse, SchemaUnknown or StoreUnavailable when it can't start, and an
     ExceptionGroup when a part of it fails: then the process must end.
     """
-    with exclusive(database_file(settings.database_url)):
+    with _to_itself(settings.database_url):
         stop = asyncio.Event()
         async with _service(settings) as service:
             with _stopping_on_signals(stop):
@@ -190,12 +196,21 @@ async def serve(settings: Settings) -> None:
         log.info("stopped")
 
 
+def _to_itself(url: str) -> AbstractContextManager[None]:
+    """A SQLite file serves one process; a PostgreSQL database any number."""
+    return nullcontext() if is_postgres(url) else exclusive(database_file(url))
+
+
 @asynccontextmanager
 async def _service(settings: Settings) -> AsyncIterator[Service]:
-    engine = sqlite_engine(settings.database_url)
-    migrate(engine)
+    engine = open_engine(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        statement_timeout=settings.database_statement_timeout,
+    )
+    await asyncio.to_thread(migrate, engine)
     clock, metrics = SystemClock(), Metrics()
-    store = Store(engine)
+    store = open_store(engine)
     limiter = LocalLimiter(settings.platform_rate, clock)
     platform = Platform(
         url=settings.platform_url,
@@ -209,13 +224,14 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
     )
     client = httpx.AsyncClient(transport=AiohttpTransport(), timeout=None, trust_env=False)
     try:
-        # This process holds the file's lock, so whoever held these leases is dead.
-        await store.write(lambda connection: leases.end_all(connection, clock.now()))
+        if not is_postgres(settings.database_url):
+            # This process holds the file's lock, so whoever held these leases is dead.
+            await store.write(lambda connection: leases.end_all(connection, clock.now()))
         pulse = Pulse(await store.read(inbox.last_heard))
         async with platform, client:
             yield Service(settings, store, platform, limiter, client, clock, metrics, {}, pulse)
     finally:
-        store.close()
+        await store.close()
 
 
 @contextmanager

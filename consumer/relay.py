@@ -43,10 +43,11 @@ class Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`; what is under way is finished."""
         while not stop.is_set():
+            sent = 0
             try:
                 sent = await self._send_some()
-            except StoreUnavailable:
-                sent = 0
+            except* StoreUnavailable:
+                pass  # what was sent and not recorded is sent again: at least once
             if sent < ABREAST:
                 await self.signal.wait(POLL)
 
@@ -64,9 +65,11 @@ class Relay:
         """Due deliveries, one a purchase, each under its lease."""
         now = self.clock.now()
         found = outcomes.due(connection, SINK, now, ABREAST)
-        named = ((d, f"relay/{SINK}/{d.purchase_id}") for d in found)
-        tried = ((d, leases.acquire(connection, n, self.owner, now, now + LEASE)) for d, n in named)
-        return [(delivery, lease) for delivery, lease in tried if lease]
+        named = [(d, f"relay/{SINK}/{d.purchase_id}") for d in found]
+        tried = [(d, leases.acquire(connection, n, self.owner, now, now + LEASE)) for d, n in named]
+        # Another relay may have sent one and let go of its lease since we looked.
+        still = set(outcomes.due(connection, SINK, now, 2 * ABREAST))
+        return [(delivery, lease) for delivery, lease in tried if lease and delivery in still]
 
     async def _send(self, delivery: Delivery, lease: Lease) -> None:
         failure = await self._attempt(delivery)
