@@ -36,7 +36,7 @@ def decide(
     fact_id = secrets.token_hex(16)
 
     def record(connection: Connection) -> str:
-        purchase = purchase_named(connection, name)
+        purchase = purchase_named(connection, name, writing=True)
         if refused := refusal(purchase, fact):
             raise Failure(f"{refused.detail}; it is {purchase.state}")
         body = fact.model_dump_json(by_alias=True).encode()

@@ -51,12 +51,13 @@ def in_database(job: Job[T], *, writing: bool = False) -> T:
     return run_alone(engine_for(settings), checked, begin="BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
-def purchase_named(connection: Connection, name: str) -> Purchase:
+def purchase_named(connection: Connection, name: str, *, writing: bool = False) -> Purchase:
     """The purchase of this id, or of this checkout, order or upstream id. Raises Failure."""
     keys = [("checkout", name), ("order", name), ("upstream", name)]
-    found = purchases.load(connection, name)
+    load = purchases.pinned if writing else purchases.load
+    found = load(connection, name)
     if found is None and (owner := purchases.find(connection, keys)):
-        found = purchases.load(connection, owner)
+        found = load(connection, owner)
     if found is None:
         raise Failure("there is no purchase, checkout, order or upstream id of that name")
     return found

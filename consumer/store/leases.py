@@ -1,9 +1,20 @@
 """Leases: who may work on a purchase, and since when. The epoch rises with every new holder."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection, and_, bindparam, case, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    literal,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from consumer.store import dialects
 from consumer.store.tables import leases
@@ -23,6 +34,7 @@ class LeaseLost(Exception):
     """Another holder has taken over; what was decided under the old epoch is void."""
 
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _mine = leases.c.owner == bindparam("holder")
 _over = leases.c.until <= bindparam("now")
 # A row that another transaction is changing is not waited for: it is being taken, or kept.
@@ -59,6 +71,20 @@ def acquire(
     row = {"name": name, "owner": owner, "epoch": 1, "until": until}
     first = connection.scalar(_FIRST[connection.dialect.name], row)
     return Lease(name, owner, 1, until) if first else None
+
+
+def prepare(connection: Connection, name: str) -> None:
+    """Make a lease that nobody has held, so that those who compete for it find its row."""
+    row = {"name": name, "owner": "", "epoch": 0, "until": _LONG_AGO}
+    connection.execute(_FIRST[connection.dialect.name], row)
+
+
+def held_by_another(purchase_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """For a query with `owner` and `now`: whether somebody else works on this purchase."""
+    theirs = (leases.c.name == literal("purchase/") + purchase_id) & (
+        leases.c.owner != bindparam("owner")
+    )
+    return select(leases.c.name).where(theirs, leases.c.until > bindparam("now")).exists()
 
 
 # Until the end of the transaction nobody can take the lease over.
