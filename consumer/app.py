@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import (
     AbstractContextManager,
     asynccontextmanager,
@@ -21,20 +21,23 @@ from httpx_aiohttp import AiohttpTransport
 
 from consumer.backfill import Backfill
 from consumer.catch_up import CatchUp, Pulse
-from consumer.clock import Clock, SystemClock
+from consumer.clock import Clock, SharedClock, SystemClock
 from consumer.forgetter import Forgetter
 from consumer.observe import Metrics, calls
 from consumer.platform import LocalLimiter, Platform
 from consumer.relay import SINK, Relay
 from consumer.router import Router
 from consumer.settings import Settings
-from consumer.signals import Changes, Signal
+from consumer.signals import Signal
 from consumer.store import inbox, leases
 from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.levels import levels
 from consumer.store.lock import database_file, exclusive
 from consumer.store.migrate import migrate
 from consumer.store.opening import is_postgres, open_engine, open_store
+from consumer.store.postgres import connector
+from consumer.store.timekeeping import keep_time, set_clock
+from consumer.waking import Waking
 from consumer.watch import Watch
 from consumer.web.app import application
 from consumer.web.deps import Deps, webhook_rules
@@ -75,59 +78,72 @@ class Service:
     metrics: Metrics
     tasks: dict[str, asyncio.Task[None]]
     pulse: Pulse = field(default_factory=Pulse)
+    connect: Callable[[], Awaitable[Any]] | None = None  # of a database that others use as well
 
     def parts(self, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, None]]:
         """Every part as a coroutine that ends after `stop`."""
-        news, work, told, changes = Signal(), Signal(), Signal(), Changes()
+        waking = Waking(self.connect)
         owner = secrets.token_hex(8)
         watch = Watch(self.metrics, self.clock)
         sinks = (SINK,) if self.settings.outcome_webhook_url else ()
         router = Router(
             *(self.store, self.platform, self.clock, self.settings.live),
-            *(self.settings.max_fact_age, news, work, watch.routed),
+            *(self.settings.max_fact_age, waking.news, waking.routed, watch.routed),
             adopt=self.settings.adopt,
             heard=self.pulse.heard,
+            poll=waking.poll,
         )
         worker = Worker(
-            *(self.store, self.platform, self.clock, policy(self.settings), changes),
-            *(work, watch, owner, sinks, told.set),
+            *(self.store, self.platform, self.clock, policy(self.settings), waking.changes),
+            *(waking.work, watch, owner, sinks, waking.emitted.set),
+            poll=waking.poll,
         )
-        deps = self._deps(_both(news, work), changes, stop)
+        deps = self._deps(waking, stop)
         parts = {
             "web": self._web(deps, stop),
             "router": router.run(stop),
             "worker": worker.run(stop),
             "gauges": self._gauges(stop),
-            "catch-up": self._catch_up(news, watch).run(stop),
-            "forgetter": Forgetter(self.store, self.clock, work.set, watch.forgot).run(stop),
+            "catch-up": self._catch_up(waking.stored, watch).run(stop),
+            "forgetter": Forgetter(self.store, self.clock, waking.routed.set, watch.forgot).run(
+                stop
+            ),
         }
         if self.settings.outcome_webhook_url:
             relay = Relay(
                 *(self.store, self.clock, self.client, self.settings.outcome_webhook_url),
-                *(self.settings.outcome_webhook_key, owner, told, watch.delivered),
+                *(self.settings.outcome_webhook_key, owner, waking.told, watch.delivered),
+                waking.poll,
             )
             parts["relay"] = relay.run(stop)
+        if waking.bell:
+            parts["bell"] = waking.bell.run(stop)
+        if isinstance(self.clock, SharedClock):
+            parts["clock"] = keep_time(self.store, self.clock, stop)
         return parts
 
-    def _deps(self, stored: Signal, changes: Changes, stop: asyncio.Event) -> Deps:
+    def _deps(self, waking: Waking, stop: asyncio.Event) -> Deps:
         return Deps(
             store=self.store,
             platform=self.platform,
             clock=self.clock,
             tokens=self.settings.api_tokens,
             webhook=webhook_rules(self.settings),
-            router_signal=stored,
-            changes=changes,
+            router_signal=waking.stored,
+            changes=waking.changes,
             metrics=self.metrics,
             ailing=self._ailing,
             stopping=stop.is_set,
         )
 
-    def _catch_up(self, news: Signal, watch: Watch) -> CatchUp:
+    def _catch_up(self, stored: Signal, watch: Watch) -> CatchUp:
         backfill = Backfill(self.store, self.platform, self.clock)
         return CatchUp(
-            *(self.store, backfill, self.clock, self.pulse, news.set, watch.not_caught_up),
+            *(self.store, backfill, self.clock, self.pulse, stored.set, watch.not_caught_up),
         )
+
+    def _forgetter(self, waking: Waking, watch: Watch) -> Forgetter:
+        return Forgetter(self.store, self.clock, waking.routed.set, watch.forgot)
 
     def _ailing(self) -> list[str]:
         return [name for name, task in self.tasks.items() if task.done()]
@@ -164,22 +180,6 @@ class Service:
                 continue
 
 
-class _Both(Signal):
-    """One signal that sets two."""
-
-    def __init__(self, first: Signal, second: Signal) -> None:
-        super().__init__()
-        self._signals = (first, second)
-
-    def set(self) -> None:
-        for each in self._signals:
-            each.set()
-
-
-def _both(first: Signal, second: Signal) -> Signal:
-    return _Both(first, second)
-
-
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then finish what is under way.
 
@@ -209,8 +209,12 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
         statement_timeout=settings.database_statement_timeout,
     )
     await asyncio.to_thread(migrate, engine)
-    clock, metrics = SystemClock(), Metrics()
-    store = open_store(engine)
+    store, metrics, connect = open_store(engine), Metrics(), None
+    clock: Clock = SystemClock()
+    if is_postgres(settings.database_url):
+        connect = connector(settings.database_url, settings.database_statement_timeout)
+        clock = shared = SharedClock(clock)
+        await set_clock(store, shared)
     limiter = LocalLimiter(settings.platform_rate, clock)
     platform = Platform(
         url=settings.platform_url,
@@ -229,7 +233,9 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
             await store.write(lambda connection: leases.end_all(connection, clock.now()))
         pulse = Pulse(await store.read(inbox.last_heard))
         async with platform, client:
-            yield Service(settings, store, platform, limiter, client, clock, metrics, {}, pulse)
+            yield Service(
+                *(settings, store, platform, limiter, client, clock, metrics, {}, pulse, connect)
+            )
     finally:
         await store.close()
 

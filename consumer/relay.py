@@ -39,6 +39,7 @@ class Relay:
     owner: str
     signal: Signal
     seen: Callable[[str], None]
+    poll: Callable[[], float] = lambda: POLL
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`; what is under way is finished."""
@@ -49,7 +50,7 @@ class Relay:
             except* StoreUnavailable:
                 pass  # what was sent and not recorded is sent again: at least once
             if sent < ABREAST:
-                await self.signal.wait(POLL)
+                await self.signal.wait(self.poll())
 
     async def _send_some(self) -> int:
         now = self.clock.now()

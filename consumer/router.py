@@ -50,6 +50,7 @@ class Router:
     seen: Callable[[Status, str], None]
     adopt: Adopt = "observe"
     heard: Callable[[str, datetime], None] = lambda _transport, _at: None
+    poll: Callable[[], float] = lambda: POLL
 
     async def run(self, stop: asyncio.Event) -> None:
         """Route until `stop`; beside it, place what can only be placed by a look."""
@@ -64,7 +65,7 @@ class Router:
             except StoreUnavailable:
                 found = 0
             if found < BATCH:
-                await self.signal.wait(POLL)
+                await self.signal.wait(self.poll())
 
     async def _route_some(self) -> int:
         """Route a batch; in an idle system nothing is written."""

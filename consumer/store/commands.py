@@ -182,6 +182,17 @@ _TIMERS_DUE = _TASKS.where(*_wakes).order_by(commands.c.due).limit(bindparam("li
 _TIMERS_TAKEN = _TIMERS_DUE.with_for_update(skip_locked=True)
 
 
+_DUE_NEXT = select(func.min(commands.c.due)).where(
+    commands.c.status == "planned", commands.c.due > bindparam("now")
+)
+
+
+def due_next(connection: Connection, now: datetime) -> datetime | None:
+    """When the next command of any purchase is due, after now."""
+    found: datetime | None = connection.scalar(_DUE_NEXT, {"now": now})
+    return found
+
+
 def timer_due(connection: Connection, now: datetime) -> bool:
     """Whether any wake-up is due."""
     return connection.scalar(_TIMER_DUE, {"now": now}) is not None

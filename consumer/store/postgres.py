@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,10 +31,8 @@ UNAVAILABLE = ("08", "53", "57", "58", "XX", "25006", "55P03", "28", "3D")
 log = structlog.get_logger("order_rescue")
 
 
-def postgres_engine(
-    url: str, *, pool_size: int = POOL_SIZE, statement_timeout: float = STATEMENT_TIMEOUT
-) -> AsyncEngine:
-    """An engine for a libpq URL, of which asyncpg knows all parameters (`sslmode`, several hosts).
+def connector(url: str, statement_timeout: float) -> Callable[..., Awaitable[Any]]:
+    """Makes connections for a libpq URL, of which asyncpg knows all parameters.
 
     `statement_timeout` in seconds; a client that stalls in a transaction loses it after as long,
     and with it the locks that others wait for.
@@ -56,9 +55,16 @@ def postgres_engine(
         await connection.execute(_DURABLE)
         return connection
 
+    return connect
+
+
+def postgres_engine(
+    url: str, *, pool_size: int = POOL_SIZE, statement_timeout: float = STATEMENT_TIMEOUT
+) -> AsyncEngine:
+    """An engine that keeps at most `pool_size` connections."""
     return create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=connect,
+        async_creator=connector(url, statement_timeout),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=statement_timeout,

@@ -51,6 +51,7 @@ class Worker:
     owner: str
     sinks: Sequence[str] = ()
     told: Callable[[], None] = lambda: None
+    poll: Callable[[], float] = lambda: POLL
     concurrency: int = 64
     _active: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _aside: set[str] = field(default_factory=set)
@@ -68,8 +69,20 @@ class Worker:
             while not stop.is_set():
                 for purchase_id in await self._waiting():
                     self._start(group, purchase_id, stop)
-                await self.signal.wait(POLL)
+                await self.signal.wait(await self._pause())
         await self._let_go()
+
+    async def _pause(self) -> float:
+        """Seconds until the next look, if nobody signals: no later than a command is due."""
+        longest = self.poll()
+        if longest <= POLL:
+            return longest
+        now = self.clock.now()
+        try:
+            due = await self.store.look(lambda c: commands.due_next(c, now))
+        except StoreUnavailable:
+            return POLL
+        return min(longest, max(0.0, (due - now).total_seconds())) if due else longest
 
     async def _let_go(self) -> None:
         """Others need not wait for the end of our leases."""

@@ -30,6 +30,7 @@ CONSUMER_LAYERS = {
     "consumer.backfill": 5,
     "consumer.forgetter": 5,
     "consumer.watch": 5,
+    "consumer.waking": 5,
     "consumer.sources": 6,
     "consumer.catch_up": 6,
     "consumer.web": 6,

@@ -54,7 +54,8 @@ class Postgres:
         template = f"{self._prefix}_{TEMPLATE}"
         if migrated and not self.do(f"SELECT 1 FROM pg_database WHERE datname = '{template}'"):
             self.do(f"CREATE DATABASE {template}")
-            migrate(postgres_engine(self.named(template)))
+            with ThreadPoolExecutor(1) as pool:  # away from the event loop of a test
+                pool.submit(migrate, postgres_engine(self.named(template))).result()
         self.do(f"CREATE DATABASE {name} TEMPLATE {template if migrated else 'template0'}")
         return self.named(name)
 
