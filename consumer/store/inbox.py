@@ -64,13 +64,7 @@ class Entry:
     purchase_id: str | None
 
 
-_INSERT_NEW = dialects.for_each(
-    lambda insert: (
-        insert(inbox)
-        .on_conflict_do_nothing(index_elements=["origin", "id"])
-        .returning(inbox.c.origin, inbox.c.id)
-    )
-)
+_INSERT_NEW = dialects.insert_lot(inbox, number="seq", unique=("origin", "id"))
 
 
 def append(connection: Connection, deliveries: Sequence[Delivery], now: datetime) -> int:
@@ -104,8 +98,7 @@ def _insert_new(connection: Connection, rows: list[dict[str, object]]) -> set[tu
     """Origin and id of those that were new."""
     if not rows:
         return set()
-    stored = connection.execute(_INSERT_NEW[connection.dialect.name], rows)
-    return {(row.origin, row.id) for row in stored}
+    return {(row.origin, row.id) for row in _INSERT_NEW(connection, rows)}
 
 
 _DIGEST = select(inbox.c.digest).where(

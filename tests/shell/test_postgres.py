@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Connection, func, select, text
+from sqlalchemy.util import await_only
 
 from consumer.clock import SharedClock
-from consumer.store import admission, inbox, leases, purchases, work
+from consumer.store import admission, commands, inbox, leases, purchases, work
 from consumer.store import tables as t
 from consumer.store.admission import Admitted
 from consumer.store.bell import Bell
@@ -19,6 +20,7 @@ from consumer.store.inbox import Delivery
 from consumer.store.opening import open_engine, open_store
 from consumer.store.postgres import connector
 from consumer.store.timekeeping import set_clock
+from schemas.commands import Planned, ReadOrder
 from schemas.facts import Origin
 from schemas.requests import PurchaseRequest
 from tests.services.postgres import OwnPostgres, own_server
@@ -136,9 +138,6 @@ async def test_letting_go_leaves_a_purchase_to_others_at_once(postgres_url: str)
 async def test_a_start_whose_commit_nobody_heard_of_is_repeated_by_its_holder_alone(
     postgres_url: str,
 ) -> None:
-    from consumer.store import commands
-    from schemas.commands import Planned, ReadOrder
-
     async with stores(postgres_url, 1) as [store]:
         id = await store.write(lambda c: admit(c, "c1", "web-1", "f1"))
         read = Planned(key="k", command=ReadOrder(order_id="o1"))
@@ -301,8 +300,6 @@ async def test_what_was_parked_while_its_key_was_claimed_is_found(postgres_url: 
             [entry] = inbox.unrouted(connection, 1)
             inbox.park(connection, entry.seq, [("checkout", "c1")], "waits")
             loop.call_soon(parked.set)
-            from sqlalchemy.util import await_only
-
             await_only(claimed.wait())
 
         parking = asyncio.create_task(one.write(park))
