@@ -3,8 +3,14 @@
 import asyncio
 import secrets
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -17,7 +23,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from consumer.backfill import Backfill
 from consumer.catch_up import CatchUp, Pulse
-from consumer.clock import Clock, SystemClock
+from consumer.clock import Clock, SharedClock, SystemClock
 from consumer.forgetter import Forgetter
 from consumer.kafka.cluster import Cluster, KafkaAway, cluster
 from consumer.kafka.letters import DeadLetters
@@ -28,12 +34,16 @@ from consumer.platform import LocalLimiter, Platform
 from consumer.relay import Endpoint, Relay, Sink
 from consumer.router import Router
 from consumer.settings import Settings
-from consumer.signals import Changes, Signal
+from consumer.signals import Signal
 from consumer.store import inbox, leases
-from consumer.store.engine import Store, StoreUnavailable, sqlite_engine
+from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.levels import levels
 from consumer.store.lock import database_file, exclusive
 from consumer.store.migrate import migrate
+from consumer.store.opening import is_postgres, open_engine, open_store
+from consumer.store.postgres import connector
+from consumer.store.timekeeping import keep_time, set_clock
+from consumer.waking import Waking
 from consumer.watch import Watch
 from consumer.web.app import application
 from consumer.web.deps import Deps, webhook_rules
@@ -76,39 +86,48 @@ class Service:
     kafka: Cluster | None = None
     publisher: Publisher | None = None
     pulse: Pulse = field(default_factory=Pulse)
+    connect: Callable[[], Awaitable[Any]] | None = None  # of a database that others use as well
 
     def parts(self, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, None]]:
         """Every part as a coroutine that ends after `stop`."""
-        news, work, changes = Signal(), Signal(), Changes()
+        sinks = self._sinks()
+        waking = Waking(tuple(sink.name for sink in sinks), self.connect)
         owner = secrets.token_hex(8)
         watch = Watch(self.metrics, self.clock)
-        sinks = self._sinks()
-        told = {sink.name: Signal() for sink in sinks}
         router = Router(
             *(self.store, self.platform, self.clock, self.settings.live),
-            *(self.settings.max_fact_age, news, work, watch.routed),
+            *(self.settings.max_fact_age, waking.news, waking.routed, watch.routed),
             adopt=self.settings.adopt,
             heard=self.pulse.heard,
+            poll=waking.poll,
         )
         worker = Worker(
-            *(self.store, self.platform, self.clock, policy(self.settings), changes),
-            *(work, watch, owner, tuple(told), _All(told.values()).set),
+            *(self.store, self.platform, self.clock, policy(self.settings), waking.changes),
+            *(waking.work, watch, owner, tuple(waking.told), waking.emitted.set),
+            poll=waking.poll,
         )
-        deps = self._deps(_All((news, work)), changes, stop)
+        deps = self._deps(waking, stop)
         parts = {
             "web": self._web(deps, stop),
             "router": router.run(stop),
             "worker": worker.run(stop),
             "gauges": self._gauges(stop),
-            "catch-up": self._catch_up(news, watch).run(stop),
-            "forgetter": Forgetter(self.store, self.clock, work.set, watch.forgot).run(stop),
+            "catch-up": self._catch_up(waking.stored, watch).run(stop),
+            "forgetter": Forgetter(self.store, self.clock, waking.routed.set, watch.forgot).run(
+                stop
+            ),
         }
         for sink in sinks:
             seen = partial(watch.delivered, sink.name)
-            relay = Relay(self.store, self.clock, sink, owner, told[sink.name], seen)
+            told = waking.told[sink.name]
+            relay = Relay(self.store, self.clock, sink, owner, told, seen, waking.poll)
             parts[f"relay-{sink.name}"] = relay.run(stop)
         if self.kafka:
-            parts |= self._kafka(self.kafka, deps.router_signal, owner, stop)
+            parts |= self._kafka(self.kafka, waking.stored, owner, stop)
+        if waking.bell:
+            parts["bell"] = waking.bell.run(stop)
+        if isinstance(self.clock, SharedClock):
+            parts["clock"] = keep_time(self.store, self.clock, stop)
         return parts
 
     def _sinks(self) -> list[Sink]:
@@ -134,25 +153,28 @@ class Service:
         )
         return {"kafka": source.run(stop), "dead-letters": letters.run(stop)}
 
-    def _deps(self, stored: Signal, changes: Changes, stop: asyncio.Event) -> Deps:
+    def _deps(self, waking: Waking, stop: asyncio.Event) -> Deps:
         return Deps(
             store=self.store,
             platform=self.platform,
             clock=self.clock,
             tokens=self.settings.api_tokens,
             webhook=webhook_rules(self.settings),
-            router_signal=stored,
-            changes=changes,
+            router_signal=waking.stored,
+            changes=waking.changes,
             metrics=self.metrics,
             ailing=self._ailing,
             stopping=stop.is_set,
         )
 
-    def _catch_up(self, news: Signal, watch: Watch) -> CatchUp:
+    def _catch_up(self, stored: Signal, watch: Watch) -> CatchUp:
         backfill = Backfill(self.store, self.platform, self.clock)
         return CatchUp(
-            *(self.store, backfill, self.clock, self.pulse, news.set, watch.not_caught_up),
+            *(self.store, backfill, self.clock, self.pulse, stored.set, watch.not_caught_up),
         )
+
+    def _forgetter(self, waking: Waking, watch: Watch) -> Forgetter:
+        return Forgetter(self.store, self.clock, waking.routed.set, watch.forgot)
 
     def _ailing(self) -> list[str]:
         return [name for name, task in self.tasks.items() if task.done()]
@@ -189,25 +211,13 @@ class Service:
                 continue
 
 
-class _All(Signal):
-    """One signal that sets several."""
-
-    def __init__(self, signals: Iterable[Signal]) -> None:
-        super().__init__()
-        self._signals = tuple(signals)
-
-    def set(self) -> None:
-        for each in self._signals:
-            each.set()
-
-
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then finish what is under way.
 
     Raises DatabaseInUse, SchemaUnknown, StoreUnavailable or KafkaUnusable when it can't start,
     and an ExceptionGroup when a part of it fails: then the process must end.
     """
-    with exclusive(database_file(settings.database_url)):
+    with _to_itself(settings.database_url):
         stop = asyncio.Event()
         async with _service(settings) as service:
             with _stopping_on_signals(stop):
@@ -230,13 +240,26 @@ async def _kafka(settings: Settings) -> Cluster | None:
     return found
 
 
+def _to_itself(url: str) -> AbstractContextManager[None]:
+    """A SQLite file serves one process; a PostgreSQL database any number."""
+    return nullcontext() if is_postgres(url) else exclusive(database_file(url))
+
+
 @asynccontextmanager
 async def _service(settings: Settings) -> AsyncIterator[Service]:
     kafka = await _kafka(settings)
-    engine = sqlite_engine(settings.database_url)
-    migrate(engine)
-    clock, metrics = SystemClock(), Metrics()
-    store = Store(engine)
+    engine = open_engine(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        statement_timeout=settings.database_statement_timeout,
+    )
+    await asyncio.to_thread(migrate, engine)
+    store, metrics, connect = open_store(engine), Metrics(), None
+    clock: Clock = SystemClock()
+    if is_postgres(settings.database_url):
+        connect = connector(settings.database_url, settings.database_statement_timeout)
+        clock = shared = SharedClock(clock)
+        await set_clock(store, shared)
     limiter = LocalLimiter(settings.platform_rate, clock)
     platform = Platform(
         url=settings.platform_url,
@@ -250,8 +273,9 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
     )
     client = httpx.AsyncClient(transport=AiohttpTransport(), timeout=None, trust_env=False)
     try:
-        # This process holds the file's lock, so whoever held these leases is dead.
-        await store.write(lambda connection: leases.end_all(connection, clock.now()))
+        if not is_postgres(settings.database_url):
+            # This process holds the file's lock, so whoever held these leases is dead.
+            await store.write(lambda connection: leases.end_all(connection, clock.now()))
         pulse = Pulse(await store.read(inbox.last_heard))
         publisher = Publisher(kafka) if kafka else None
         async with platform, client, AsyncExitStack() as stack:
@@ -259,10 +283,10 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
                 stack.push_async_callback(publisher.close)
             yield Service(
                 *(settings, store, platform, limiter, client, clock, metrics),
-                *({}, kafka, publisher, pulse),
+                *({}, kafka, publisher, pulse, connect),
             )
     finally:
-        store.close()
+        await store.close()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -35,3 +35,33 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
+
+
+class SharedClock:
+    """The wall clock of the database, carried on by this machine's monotonic one.
+
+    So all processes on a database agree about leases and due times, whatever their machines'
+    clocks show. `set` keeps it right; until then it is the machine's own.
+    """
+
+    def __init__(self, machine: Clock) -> None:
+        self._machine = machine
+        self._shown = machine.now()
+        self._read_at = machine.monotonic()
+
+    def set(self, shown: datetime, asked: float, answered: float) -> float:
+        """Take over what the database showed between two monotonic moments.
+
+        Returns the seconds by which the machine's clock is ahead of it.
+        """
+        self._shown, self._read_at = shown, (asked + answered) / 2
+        return (self._machine.now() - self.now()).total_seconds()
+
+    def now(self) -> datetime:
+        return self._shown + timedelta(seconds=self._machine.monotonic() - self._read_at)
+
+    def monotonic(self) -> float:
+        return self._machine.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._machine.sleep(seconds)

@@ -76,16 +76,18 @@ class Relay:
     owner: str
     signal: Signal
     seen: Callable[[str], None]
+    poll: Callable[[], float] = lambda: POLL
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`; what is under way is finished."""
         while not stop.is_set():
+            sent = 0
             try:
                 sent = await self._send_some()
-            except StoreUnavailable:
-                sent = 0
+            except* StoreUnavailable:
+                pass  # what was sent and not recorded is sent again: at least once
             if sent < ABREAST:
-                await self.signal.wait(POLL)
+                await self.signal.wait(self.poll())
 
     async def _send_some(self) -> int:
         now = self.clock.now()
@@ -101,9 +103,11 @@ class Relay:
         """Due deliveries, one a purchase, each under its lease."""
         now = self.clock.now()
         found = outcomes.due(connection, self.sink.name, now, ABREAST)
-        named = ((d, f"relay/{self.sink.name}/{d.purchase_id}") for d in found)
-        tried = ((d, leases.acquire(connection, n, self.owner, now, now + LEASE)) for d, n in named)
-        return [(delivery, lease) for delivery, lease in tried if lease]
+        named = [(d, f"relay/{self.sink.name}/{d.purchase_id}") for d in found]
+        tried = [(d, leases.acquire(connection, n, self.owner, now, now + LEASE)) for d, n in named]
+        # Another relay may have sent one and let go of its lease since we looked.
+        still = set(outcomes.due(connection, self.sink.name, now, 2 * ABREAST))
+        return [(delivery, lease) for delivery, lease in tried if lease and delivery in still]
 
     async def _send(self, delivery: Delivery, lease: Lease) -> None:
         failure = await self._attempt(delivery)

@@ -15,8 +15,8 @@ from consumer.events import REJECTED
 from consumer.platform import ImpossiblePath, Platform, Priority, path
 from consumer.settings import Adopt
 from consumer.signals import Signal
-from consumer.store import admission, forgetting, inbox, links, purchases
-from consumer.store.engine import Store, StoreUnavailable
+from consumer.store import admission, dialects, forgetting, inbox, links, purchases
+from consumer.store.engine import Raced, Store, StoreUnavailable
 from consumer.store.facts import Undecidable, envelope, reported, requested
 from consumer.store.inbox import REDRIVEN, Entry, Key, Status
 from handlers import adoption
@@ -28,6 +28,7 @@ from schemas.requests import ForgetRequest
 from schemas.wire import Envelope
 
 BATCH = 100
+ROUTING = 0x726F757465  # the key of the lock under which one process routes
 POLL = 0.5  # seconds between looks at the store when nobody signals
 PLACE_AFTER = 5.0  # seconds: usually our own answer claims the order's key by then
 KEEP_PARKED = timedelta(hours=72)  # as long as the platform repeats a webhook (PLATFORM §6.4)
@@ -50,6 +51,7 @@ class Router:
     seen: Callable[[Status, str], None]
     adopt: Adopt = "observe"
     heard: Callable[[str, datetime], None] = lambda _transport, _at: None
+    poll: Callable[[], float] = lambda: POLL
 
     async def run(self, stop: asyncio.Event) -> None:
         """Route until `stop`; beside it, place what can only be placed by a look."""
@@ -64,20 +66,46 @@ class Router:
             except StoreUnavailable:
                 found = 0
             if found < BATCH:
-                await self.signal.wait(POLL)
+                await self.signal.wait(self.poll())
 
     async def _route_some(self) -> int:
         """Route a batch; in an idle system nothing is written."""
-        if not await self.store.look(lambda c: inbox.unrouted(c, 1)):
+        waiting = await self.store.look(lambda c: inbox.unrouted(c, BATCH))
+        if not waiting:
             return 0
-        results = await self.store.write(self._route_batch)
+        try:
+            results = await self.store.write(self._route_batch)
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - whichever it was, it must not stop the others
+            results = [await self._route_alone(entry) for entry in waiting]
         for status, reason in results:
             self.seen(status, reason)
         self.routed.set()
         return len(results)
 
     def _route_batch(self, connection: Connection) -> list[tuple[Status, str]]:
+        """One process routes at a time: so the facts of a purchase keep their order."""
+        if not dialects.alone(connection, ROUTING):
+            return []
         return [self._route(connection, entry) for entry in inbox.unrouted(connection, BATCH)]
+
+    async def _route_alone(self, entry: Entry) -> tuple[Status, str]:
+        """One fact in a transaction of its own; if even that fails it is a dead letter."""
+
+        def route(connection: Connection) -> tuple[Status, str]:
+            found = inbox.entry(connection, entry.seq)
+            if found is None or found.status != "new" or not dialects.alone(connection, ROUTING):
+                return entry.status, ""
+            return self._route(connection, found)
+
+        try:
+            return await self.store.write(route)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is shown
+            why = f"no route: {type(error).__name__}"
+            return await self.store.write(lambda c: _mark(c, entry, "dead", why))
 
     def _route(self, connection: Connection, entry: Entry) -> tuple[Status, str]:
         try:
@@ -91,7 +119,7 @@ class Router:
             return _place(connection, entry, event)
         except Undecidable as error:
             return _mark(connection, entry, "dead", str(error))
-        except SQLAlchemyError:
+        except (SQLAlchemyError, Raced):
             raise
         except Exception as error:  # noqa: BLE001 - one event must not stop the others; it is shown
             return _mark(connection, entry, "dead", f"no route: {type(error).__name__}")
@@ -115,6 +143,7 @@ class Router:
         while not stop.is_set():
             try:
                 await self._expire()
+                await self._unpark()
                 entry = await self.store.read(self._unplaced)
                 if entry:
                     await self._look_up(entry)
@@ -134,6 +163,12 @@ class Router:
             expired = await self.store.write(lambda c: inbox.expire_parked(c, before, "not_ours"))
             for _ in range(expired):
                 self.seen("ignored", "not_ours")
+
+    async def _unpark(self) -> None:
+        """Route again what was parked while its key was being claimed."""
+        if keys := await self.store.look(lambda c: inbox.claimed(c, BATCH)):
+            await self.store.write(lambda c: [inbox.unpark(c, key) for key in keys])
+            self.signal.set()
 
     async def _look_up(self, entry: Entry) -> None:
         """One reading of the order, with low priority, tells whose it is; of a charge before it,
@@ -164,6 +199,8 @@ class Router:
         self, connection: Connection, entry: Entry, order: JsonObject
     ) -> tuple[Status, str]:
         """Route it, if one of the order's keys has been claimed; else adopt, or park again."""
+        if not inbox.still_parked(connection, entry.seq):
+            return "new", ""
         found = adoption.keys(order)
         inbox.park(connection, entry.seq, found, LOOKED_UP)
         if owner := purchases.find(connection, found):

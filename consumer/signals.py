@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -27,14 +27,35 @@ class Signal:
             self._event.clear()
 
 
-class Changes:
-    """Tells API calls that wait (`Prefer: wait`) that a purchase was decided upon."""
+class Several(Signal):
+    """One signal that sets several, or rings elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, *actions: Callable[[], None]) -> None:
+        super().__init__()
+        self._actions = actions
+
+    def set(self) -> None:
+        for action in self._actions:
+            action()
+
+
+class Changes:
+    """Tells API calls that wait (`Prefer: wait`) that a purchase was decided upon.
+
+    `ring` tells those in other processes.
+    """
+
+    def __init__(self, ring: Callable[[str], None] = lambda _purchase_id: None) -> None:
         self._waiting: defaultdict[str, set[Signal]] = defaultdict(set)
+        self._ring = ring
 
     def tell(self, purchase_id: str) -> None:
-        """Wake all that wait for this purchase."""
+        """Wake all that wait for this purchase, wherever they are."""
+        self.heard(purchase_id)
+        self._ring(purchase_id)
+
+    def heard(self, purchase_id: str) -> None:
+        """Wake those in this process."""
         for signal in self._waiting.get(purchase_id, ()):
             signal.set()
 

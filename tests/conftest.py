@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.services import NEEDS
 
+pytest_plugins = ("tests.services.databases",)
+
 # No deadline and no too_slow: shared machines stall for reasons that are not ours.
 settings.register_profile(
     "ci",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 
 from pydantic import ValidationError
+from sqlalchemy import Connection
 
 from consumer.cli.failures import USAGE, Failure
-from consumer.cli.opening import PATIENCE, database, purchase_named, store_settings
+from consumer.cli.opening import engine_for, in_database, purchase_named, store_settings
 from consumer.cli.printing import console, print_json
 from consumer.clock import Clock
 from consumer.store import forgetting, inbox, letters
 from consumer.store import migrate as migrations
-from consumer.store.engine import sqlite_engine
 from consumer.store.inbox import Delivery
 from handlers.refusals import refusal
 from schemas.facts import OperatorDecided, Origin
@@ -21,11 +21,7 @@ from schemas.requests import DecisionRequest, ForgetRequest
 
 def migrate(*, as_json: bool) -> None:
     """Make or complete the tables."""
-    engine = sqlite_engine(store_settings().database_url, busy_seconds=PATIENCE)
-    try:
-        done = migrations.migrate(engine)
-    finally:
-        engine.dispose()
+    done = migrations.migrate(engine_for(store_settings()))
     if as_json:
         return print_json({"before": done.before, "after": done.after})
     before = f"was at revision {done.before}" if done.before else "had no tables"
@@ -37,26 +33,29 @@ def decide(
 ) -> None:
     """Record an operator's decision about a purchase. Raises Failure if it does not apply now."""
     fact = OperatorDecided(request=_request(decision, note, order_id))
-    with database(writing=True) as connection:
-        purchase = purchase_named(connection, name)
+    fact_id = secrets.token_hex(16)
+
+    def record(connection: Connection) -> str:
+        purchase = purchase_named(connection, name, writing=True)
         if refused := refusal(purchase, fact):
             raise Failure(f"{refused.detail}; it is {purchase.state}")
         body = fact.model_dump_json(by_alias=True).encode()
         delivery = Delivery(
-            *(Origin.OPERATOR, secrets.token_hex(16), fact.kind, "cli", body),
-            purchase_id=purchase.id,
+            *(Origin.OPERATOR, fact_id, fact.kind, "cli", body), purchase_id=purchase.id
         )
         inbox.append(connection, [delivery], clock.now())
+        return purchase.id
+
+    id = in_database(record, writing=True)
     if as_json:
-        return print_json({"id": purchase.id, "decision": decision, "factId": delivery.id})
-    console().print(f"recorded for {purchase.id}; the service acts on it when it runs")
+        return print_json({"id": id, "decision": decision, "factId": fact_id})
+    console().print(f"recorded for {id}; the service acts on it when it runs")
 
 
 def redrive(id: str, *, clock: Clock, as_json: bool) -> None:
     """Let a dead letter go its way again. Raises Failure if there is none of this id."""
-    with database(writing=True) as connection:
-        if not letters.redrive(connection, id, clock.now()):
-            raise Failure("there is no dead letter of that id")
+    if not in_database(lambda c: letters.redrive(c, id, clock.now()), writing=True):
+        raise Failure("there is no dead letter of that id")
     if as_json:
         return print_json({"id": id})
     console().print(f"{id} is tried again when the service runs")
@@ -69,8 +68,8 @@ def forget(given: dict[str, str | None], *, clock: Clock, as_json: bool) -> None
     except ValidationError as error:
         raise Failure("name exactly one: --customer-id, --email or --upstream-id", USAGE) from error
     id = secrets.token_hex(16)
-    with database(writing=True) as connection:
-        forgetting.request(connection, wanted, id, "cli", clock.now())
+    now = clock.now()
+    in_database(lambda c: forgetting.request(c, wanted, id, "cli", now), writing=True)
     if as_json:
         return print_json({"id": id})
     console().print("recorded; the service forgets when it runs")

@@ -10,14 +10,14 @@ from typing import Any
 
 from consumer.backfill import Backfill, BackfillFailed, Summary
 from consumer.cli.failures import USAGE, Failure
-from consumer.cli.opening import PATIENCE, database
+from consumer.cli.opening import engine_for, in_database
 from consumer.cli.printing import console, print_json
 from consumer.clock import Clock, SystemClock
 from consumer.observe import configure
 from consumer.platform import LocalLimiter, Platform
 from consumer.settings import Settings, load
 from consumer.settings.values import seconds
-from consumer.store.engine import Store, sqlite_engine
+from consumer.store.opening import open_store
 
 SHARE = 0.05  # of the rate: the service beside us has shoppers who wait
 
@@ -30,8 +30,7 @@ def backfill(*, since: str, until: str | None, as_json: bool) -> None:
     start, end = moment(since, clock), moment(until, clock) if until else None
     if start >= (end or clock.now()):
         raise Failure("--since must be before --until", USAGE)
-    with database():
-        pass  # its own complaints: no file, or another version's tables
+    in_database(lambda _connection: None)  # its own complaints: no file, other tables
     try:
         done = asyncio.run(_run(settings, start, end, clock, quiet=as_json))
     except BackfillFailed as error:
@@ -78,7 +77,7 @@ def _iso(at: datetime) -> str:
 async def _run(
     settings: Settings, since: datetime, until: datetime | None, clock: Clock, *, quiet: bool
 ) -> Summary:
-    store = Store(sqlite_engine(settings.database_url, busy_seconds=PATIENCE))
+    store = open_store(engine_for(settings))
     platform = Platform(
         settings.platform_url,
         settings.platform_key.get_secret_value(),
@@ -96,4 +95,4 @@ async def _run(
         async with platform:
             return await Backfill(store, platform, clock, progress).run(since, until)
     finally:
-        store.close()
+        await store.close()

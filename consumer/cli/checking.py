@@ -6,7 +6,7 @@ import asyncio
 import os
 
 from consumer.cli.failures import REFUSED, Failure
-from consumer.cli.opening import PATIENCE
+from consumer.cli.opening import engine_for
 from consumer.cli.printing import console, print_json, print_table
 from consumer.clock import SystemClock
 from consumer.errors import PlatformError, Rejected
@@ -14,9 +14,10 @@ from consumer.kafka.cluster import KafkaAway, KafkaUnusable, cluster
 from consumer.observe import configure
 from consumer.platform import LocalLimiter, Platform
 from consumer.settings import Settings, effective, load
-from consumer.store.engine import StoreUnavailable, sqlite_engine
+from consumer.store.engine import StoreUnavailable
 from consumer.store.lock import database_file
 from consumer.store.migrate import SchemaUnknown, rehearse
+from consumer.store.opening import is_postgres
 
 LONGEST_WAIT = 10.0  # seconds for the platform; somebody is watching
 
@@ -40,18 +41,18 @@ def check(*, as_json: bool) -> None:
 
 def database_problems(settings: Settings) -> list[str]:
     """What would keep `serve` from opening or migrating the database. Changes nothing."""
-    file = database_file(settings.database_url)
-    if not file.exists():
-        folder = file.parent
-        usable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
-        return [] if usable else [f"the database: no file can be made in {folder}"]
-    engine = sqlite_engine(settings.database_url, busy_seconds=PATIENCE)
+    where = "the database"
+    if not is_postgres(settings.database_url):
+        file = database_file(settings.database_url)
+        where = f"the database {file}"
+        if not file.exists():
+            folder = file.parent
+            usable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+            return [] if usable else [f"the database: no file can be made in {folder}"]
     try:
-        rehearse(engine)
+        rehearse(engine_for(settings))
     except (SchemaUnknown, StoreUnavailable) as error:
-        return [f"the database {file}: {error}"]
-    finally:
-        engine.dispose()
+        return [f"{where}: {error}"]
     return []
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import Connection
+
 from consumer.cli.failures import Failure
-from consumer.cli.opening import database, purchase_named
+from consumer.cli.opening import in_database, purchase_named
 from consumer.cli.printing import console, plain, print_fields, print_json, print_table
 from consumer.store import letters, purchases
 from consumer.store.timeline import Item, timeline
@@ -17,8 +19,7 @@ View = dict[str, Any]
 
 def list_purchases(*, as_json: bool, limit: int, **filters: str | None) -> None:
     """Print purchases, newest first. `filters` are those of `purchases.listed`."""
-    with database() as connection:
-        found = purchases.listed(connection, limit=limit + 1, **filters)
+    found = in_database(lambda c: purchases.listed(c, limit=limit + 1, **filters))
     views = [_viewed(purchase) for purchase in found[:limit]]
     if as_json:
         return print_json({"hasMore": len(found) > limit, "data": views})
@@ -31,8 +32,7 @@ def list_purchases(*, as_json: bool, limit: int, **filters: str | None) -> None:
 
 def show(name: str, *, as_json: bool) -> None:
     """Print a purchase as operators see it."""
-    with database() as connection:
-        shown = _viewed(purchase_named(connection, name))
+    shown = in_database(lambda c: _viewed(purchase_named(c, name)))
     if as_json:
         return print_json(shown)
     apart = ("shopper", "submissions", "order", "total")
@@ -51,9 +51,7 @@ def show(name: str, *, as_json: bool) -> None:
 
 def why(name: str, *, as_json: bool) -> None:
     """Print every decision about a purchase: on which fact, by which rule, with what result."""
-    with database() as connection:
-        purchase = purchase_named(connection, name)
-        decisions = explained(timeline(connection, purchase.id) or [])
+    purchase, decisions = in_database(lambda c: _explained(c, name))
     if as_json:
         head = {"id": purchase.id, "state": purchase.state, "reason": purchase.reason}
         return print_json({**head, "data": decisions})
@@ -63,10 +61,14 @@ def why(name: str, *, as_json: bool) -> None:
         _print_decision(decision)
 
 
+def _explained(connection: Connection, name: str) -> tuple[Purchase, list[Item]]:
+    purchase = purchase_named(connection, name)
+    return purchase, explained(timeline(connection, purchase.id) or [])
+
+
 def list_dead_letters(*, as_json: bool, limit: int, starting_after: str | None) -> None:
     """Print facts that could not be decided and outcomes that could not be delivered."""
-    with database() as connection:
-        found = letters.dead(connection, limit + 1, starting_after)
+    found = in_database(lambda c: letters.dead(c, limit + 1, starting_after))
     if found is None:
         raise Failure("--starting-after is not the id of a dead letter")
     if as_json:

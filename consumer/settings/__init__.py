@@ -50,7 +50,7 @@ SigningSecret = Annotated[SecretStr, AfterValidator(values.decodable)]
 Url = Annotated[str, AfterValidator(values.https_or_loopback)]
 BaseUrl = Annotated[Url, AfterValidator(values.without_query)]
 Version = Annotated[str, AfterValidator(values.platform_version)]
-Database = Annotated[str, AfterValidator(values.sqlite_url)]
+Database = Annotated[str, AfterValidator(values.database_url)]
 Adopt = Literal["off", "observe", "remedy"]
 Switch = Annotated[bool, BeforeValidator(values.switch)]
 
@@ -74,6 +74,8 @@ class StoreSettings(BaseSettings):
     )
 
     database_url: Database = "sqlite:///order-rescue.db"
+    database_pool_size: Annotated[int, Field(ge=2, le=200)] = 10
+    database_statement_timeout: Annotated[Seconds, Field(ge=1)] = 10.0
     log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = "json"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)

@@ -23,6 +23,7 @@ SHORTEST_TOKEN = 8
 MASK = "********"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SIGNING_PREFIX = "whsec_"
+_CREDENTIALS = re.compile(r"(://[^/@:]*:)[^/@]*@")  # the password in a URL
 
 
 class Token(NamedTuple):
@@ -218,14 +219,30 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def sqlite_url(value: str) -> str:
-    """`sqlite:///` and a file. A database in memory would lose what was acknowledged (I7)."""
+def database_url(value: str) -> str:
+    """`sqlite:///` and a file, or a `postgresql://` URL as libpq reads it.
+
+    A database in memory would lose what was acknowledged (I7).
+    """
     scheme = value.partition(":")[0].lower()
     if scheme.partition("+")[0] in ("postgresql", "postgres"):
-        raise ValueError("PostgreSQL is not yet supported by this version; use sqlite:///FILE")
+        return _postgresql_url(value)
     name = value.removeprefix("sqlite:///")
     if name == value or not name or name.startswith((":memory:", "file:")) or "?" in name:
-        raise ValueError("must be sqlite:/// and the path of a file")
+        raise ValueError("must be sqlite:/// and the path of a file, or postgresql://…")
+    return value
+
+
+def _postgresql_url(value: str) -> str:
+    """Several hosts may be named, so a general parser does not do."""
+    scheme, _, rest = value.partition("://")
+    if scheme not in ("postgresql", "postgres"):
+        raise ValueError("must begin with postgresql:// and name no driver")
+    place, _, query = rest.partition("?")
+    if not place.partition("/")[2] and "dbname=" not in query:
+        raise ValueError("must name a database: postgresql://user@host/database")
+    if not value.isprintable() or " " in value or "#" in value:
+        raise ValueError("must be a URL without spaces or a fragment")
     return value
 
 
@@ -266,6 +283,8 @@ def written(value: Any) -> tuple[str, bool]:
         case tuple():
             parts = [written(entry) for entry in value]
             return ", ".join(text for text, _ in parts) or "-", any(m for _, m in parts)
+        case str() if _CREDENTIALS.search(value):
+            return _CREDENTIALS.sub(rf"\1{MASK}@", value.partition("?")[0]), True
         case str() if "?" in value:  # the query of a URL may be what keeps others out
             return f"{value.partition('?')[0]}?{MASK}", True
         case _:

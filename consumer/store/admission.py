@@ -87,10 +87,10 @@ def place(
             if named and namesake is None:  # another name of the same purchase
                 purchases.add_key(connection, ("upstream", named), purchase.id)
             return Admitted(purchase, 202)
-        case chain.Begin(successor_to=lost):
+        case chain.Begin():
             purchase = _begun(request, now)
-            if lost and lost.upstream_id == purchase.upstream_id:
-                purchases.hand_over(connection, ("upstream", lost.upstream_id), purchase.id)
+            if named and namesake:  # which is lost
+                purchases.hand_over(connection, ("upstream", named), namesake.id, purchase.id)
             purchases.insert_new(connection, purchase)
             return Admitted(purchase, 202)
 
@@ -99,12 +99,12 @@ def _known(connection: Connection, id: str) -> Purchase | None:
     """The purchase of this id, or of a checkout, an order or an upstream id."""
     kinds = ("checkout", "order", "upstream")
     found = purchases.find(connection, [(kind, id) for kind in kinds])
-    return purchases.load(connection, found or id)
+    return purchases.pinned(connection, found or id)
 
 
 def _owner(connection: Connection, kind: str, value: str) -> Purchase | None:
     owner = purchases.owner_of(connection, (kind, value))
-    return purchases.load(connection, owner) if owner else None
+    return purchases.pinned(connection, owner) if owner else None
 
 
 def _begun(request: PurchaseRequest, now: datetime) -> Purchase:

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, not_, or_, select, update
 
-from consumer.store import dialects, inbox
+from consumer.store import dialects, inbox, leases
 from consumer.store.inbox import Delivery
 from consumer.store.tables import commands
 from schemas.commands import Command, Planned
@@ -104,16 +104,26 @@ def next_due(connection: Connection, purchase_id: str, now: datetime) -> Task | 
 
 
 _attempt = (commands.c.key == bindparam("command"), commands.c.attempt == bindparam("number"))
-_START = update(commands).where(*_attempt, commands.c.status == "planned").values(status="sending")
+# What this epoch has started already, by a commit that nobody heard of, it may start again: it
+# sends only after this.
+_ours = (commands.c.status == "sending") & (commands.c.epoch == bindparam("holder"))
+_START = (
+    update(commands)
+    .where(*_attempt, or_(commands.c.status == "planned", _ours))
+    .values(status="sending", epoch=bindparam("holder"))
+)
 
 
 def start(
     connection: Connection, task: Task, epoch: int, now: datetime, deadline: datetime
 ) -> Task | None:
-    """Record that it is about to be sent; `None` if it is not planned any more."""
+    """Record that it is about to be sent; `None` if it is not planned any more.
+
+    May be repeated by the same holder as long as it has not been sent.
+    """
     attempt = {"command": task.key, "number": task.attempt}
     changed = connection.execute(
-        _START, attempt | {"epoch": epoch, "at": now, "deadline": deadline}
+        _START, attempt | {"holder": epoch, "at": now, "deadline": deadline}
     )
     if changed.rowcount != 1:
         return None
@@ -169,6 +179,18 @@ _wakes = (
 )
 _TIMER_DUE = select(commands.c.seq).where(*_wakes).limit(1)
 _TIMERS_DUE = _TASKS.where(*_wakes).order_by(commands.c.due).limit(bindparam("limit"))
+_TIMERS_TAKEN = _TIMERS_DUE.with_for_update(skip_locked=True)
+
+
+_DUE_NEXT = select(func.min(commands.c.due)).where(
+    commands.c.status == "planned", commands.c.due > bindparam("now")
+)
+
+
+def due_next(connection: Connection, now: datetime) -> datetime | None:
+    """When the next command of any purchase is due, after now."""
+    found: datetime | None = connection.scalar(_DUE_NEXT, {"now": now})
+    return found
 
 
 def timer_due(connection: Connection, now: datetime) -> bool:
@@ -178,7 +200,7 @@ def timer_due(connection: Connection, now: datetime) -> bool:
 
 def fire_due(connection: Connection, now: datetime, limit: int) -> list[str]:
     """Turn due wake-ups into facts; returns the purchases to look at."""
-    rows = connection.execute(_TIMERS_DUE, {"now": now, "limit": limit}).all()
+    rows = connection.execute(_TIMERS_TAKEN, {"now": now, "limit": limit}).all()
     for row in rows:
         _fire(connection, _task(row), now)
     return [row.purchase_id for row in rows]
@@ -199,16 +221,23 @@ _due = (
 )
 _UNFINISHED = (
     select(commands.c.purchase_id)
-    .where(or_(_due, commands.c.status == "sending"))
+    .where(
+        or_(_due, commands.c.status == "sending"),
+        not_(leases.held_by_another(commands.c.purchase_id)),
+    )
     .group_by(commands.c.purchase_id)
     .order_by(func.max(commands.c.status).desc(), func.min(commands.c.due))  # sending first
     .limit(bindparam("limit"))
 )
 
 
-def unfinished(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Purchases with a command that somebody was sending, or that is due; the oldest first."""
-    return list(connection.scalars(_UNFINISHED, {"now": now, "limit": limit}))
+def unfinished(connection: Connection, now: datetime, limit: int, owner: str) -> list[str]:
+    """Purchases with a command that somebody was sending, or that is due; the oldest first.
+
+    Without those that another than `owner` works on.
+    """
+    wanted = {"now": now, "limit": limit, "owner": owner}
+    return list(connection.scalars(_UNFINISHED, wanted))
 
 
 def of_purchase(connection: Connection, purchase_id: str) -> list[Task]:

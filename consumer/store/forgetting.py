@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, select, update
 
-from consumer.store import inbox, links, redacting
+from consumer.store import dialects, inbox, links, redacting
 from consumer.store.inbox import Delivery, Entry, Transport
 from consumer.store.redacting import CUSTOMER_EVENT
 from consumer.store.tables import commands, decisions, forgotten, keys, outcomes, purchases
@@ -167,13 +167,19 @@ def with_ids(connection: Connection, someone: Person, mine: frozenset[str]) -> P
     return Person(frozenset(customers), frozenset(emails), someone.upstreams, frozenset(ids))
 
 
+_FORGET = dialects.for_each(
+    lambda insert: (new := insert(forgotten)).on_conflict_do_update(
+        index_elements=["purchase_id"], set_={"at": new.excluded.at, "clean_to": 0}
+    )
+)
+
+
 def begin(connection: Connection, entry: Entry, mine: Sequence[str], now: datetime) -> None:
     """Tell these purchases, and clean all that they have and will get."""
     fact = PersonForgotten()
     for purchase_id in mine:
         row = {"purchase_id": purchase_id, "at": now, "clean_to": 0}
-        connection.execute(delete(forgotten).where(forgotten.c.purchase_id == purchase_id))
-        connection.execute(insert(forgotten).values(row))
+        connection.execute(_FORGET[connection.dialect.name], row)
         body = fact.model_dump_json(by_alias=True).encode()
         told = Delivery(
             *(Origin.OPERATOR, f"{entry.id}/{purchase_id}", fact.kind, "internal", body),
@@ -196,12 +202,12 @@ def clean_rows(connection: Connection, seqs: Sequence[int]) -> int:
 
 def finish(connection: Connection, entry: Entry) -> None:
     """The request is done; what it named is kept as a fingerprint only."""
+    inbox.mark(connection, entry.seq, "done", reason="forgotten")
     wanted = Wanted.model_validate_json(entry.body)
     if wanted.customer:
         wanted = wanted.model_copy(update={"customer": customer_digest(wanted.customer)})
     body = wanted.model_dump_json().encode()
     connection.execute(update(facts).where(facts.c.seq == entry.seq).values(body=body))
-    inbox.mark(connection, entry.seq, "done", reason="forgotten")
 
 
 def unclean(connection: Connection, limit: int) -> list[str]:

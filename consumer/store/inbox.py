@@ -15,13 +15,14 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    not_,
     or_,
     select,
     update,
 )
 
-from consumer.store import dialects
-from consumer.store.tables import inbox, unannounced, waiting
+from consumer.store import dialects, leases
+from consumer.store.tables import inbox, keys, unannounced, waiting
 from schemas.facts import Origin
 
 Status = Literal["new", "parked", "routed", "done", "ignored", "dead"]
@@ -66,13 +67,7 @@ class Entry:
     trace: str | None = None
 
 
-_INSERT_NEW = dialects.for_each(
-    lambda insert: (
-        insert(inbox)
-        .on_conflict_do_nothing(index_elements=["origin", "id"])
-        .returning(inbox.c.origin, inbox.c.id)
-    )
-)
+_INSERT_NEW = dialects.insert_lot(inbox, number="seq", unique=("origin", "id"))
 
 
 def append(connection: Connection, deliveries: Sequence[Delivery], now: datetime) -> int:
@@ -121,8 +116,7 @@ def _insert_new(connection: Connection, rows: list[dict[str, object]]) -> set[tu
     """Origin and id of those that were new."""
     if not rows:
         return set()
-    stored = connection.execute(_INSERT_NEW[connection.dialect.name], rows)
-    return {(row.origin, row.id) for row in stored}
+    return {(row.origin, row.id) for row in _INSERT_NEW(connection, rows)}
 
 
 _DIGEST = select(inbox.c.digest).where(
@@ -236,6 +230,12 @@ def entry(connection: Connection, seq: int) -> Entry | None:
     return next(iter(_entries(connection, _ENTRIES.where(inbox.c.seq == seq), 1)), None)
 
 
+def still_parked(connection: Connection, seq: int) -> bool:
+    """Whether a fact waits, and goes on waiting until the end of the transaction."""
+    row = select(inbox.c.status).where(inbox.c.seq == seq).with_for_update()
+    return connection.scalar(row) == "parked"
+
+
 def _entries(
     connection: Connection, query: Select[Any], limit: int, **values: object
 ) -> list[Entry]:
@@ -263,6 +263,17 @@ def mark(
         _announce(connection, inbox.c.seq == seq)
 
 
+_SETTLE = _MARK.where(inbox.c.status == "routed")
+
+
+def settle(
+    connection: Connection, seq: int, status: Status, *, reason: str | None, purchase_id: str
+) -> bool:
+    """Move on a fact that waits for a decision; `False` if it has been decided upon."""
+    values = {"row": seq, "status": status, "reason": reason and reason[:255]}
+    return connection.execute(_SETTLE, values | {"purchase_id": purchase_id}).rowcount == 1
+
+
 def park(connection: Connection, seq: int, keys: Sequence[Key], reason: str) -> None:
     """Let a fact wait until one of these keys is claimed."""
     mark(connection, seq, "parked", reason=reason)
@@ -288,6 +299,21 @@ def unpark(connection: Connection, key: Key) -> int:
     changed = connection.execute(_UNPARK, this)
     connection.execute(_WAITS_NO_MORE, this)
     return changed.rowcount
+
+
+_CLAIMED = (
+    select(waiting.c.kind, waiting.c.value)
+    .join(keys, (keys.c.kind == waiting.c.kind) & (keys.c.value == waiting.c.value))
+    .limit(bindparam("limit"))
+)
+
+
+def claimed(connection: Connection, limit: int) -> list[Key]:
+    """Keys that facts wait for although they belong to a purchase.
+
+    A fact that is parked while its key is being claimed sees no claim, and the claim no fact.
+    """
+    return [(row.kind, row.value) for row in connection.execute(_CLAIMED, {"limit": limit})]
 
 
 def expire_parked(connection: Connection, before: datetime, reason: str) -> int:
@@ -354,16 +380,21 @@ def of_purchase(connection: Connection, purchase_id: str) -> list[Entry]:
 
 _WAITING_PURCHASES = (
     select(inbox.c.purchase_id)
-    .where(inbox.c.status == "routed", inbox.c.purchase_id.is_not(None))
+    .where(
+        inbox.c.status == "routed",
+        inbox.c.purchase_id.is_not(None),
+        not_(leases.held_by_another(inbox.c.purchase_id)),
+    )
     .group_by(inbox.c.purchase_id)
     .order_by(func.min(inbox.c.seq))
     .limit(bindparam("limit"))
 )
 
 
-def waiting_purchases(connection: Connection, limit: int) -> list[str]:
-    """Purchases that have undecided facts."""
-    rows = connection.scalars(_WAITING_PURCHASES, {"limit": limit})
+def waiting_purchases(connection: Connection, now: datetime, limit: int, owner: str) -> list[str]:
+    """Purchases that have undecided facts, without those that another than `owner` works on."""
+    wanted = {"now": now, "limit": limit, "owner": owner}
+    rows = connection.scalars(_WAITING_PURCHASES, wanted)
     return [row for row in rows if row]
 
 

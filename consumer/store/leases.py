@@ -1,10 +1,22 @@
 """Leases: who may work on a purchase, and since when. The epoch rises with every new holder."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection, and_, bindparam, case, insert, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    literal,
+    not_,
+    or_,
+    select,
+    update,
+)
 
+from consumer.store import dialects
 from consumer.store.tables import leases
 
 
@@ -22,11 +34,18 @@ class LeaseLost(Exception):
     """Another holder has taken over; what was decided under the old epoch is void."""
 
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _mine = leases.c.owner == bindparam("holder")
 _over = leases.c.until <= bindparam("now")
+# A row that another transaction is changing is not waited for: it is being taken, or kept.
+_free = (
+    select(leases.c.name)
+    .where(leases.c.name == bindparam("lease"), or_(_mine, _over))
+    .with_for_update(skip_locked=True)
+)
 _ACQUIRE = (
     update(leases)
-    .where(leases.c.name == bindparam("lease"), or_(_mine, _over))
+    .where(leases.c.name == _free.scalar_subquery())
     .values(
         owner=bindparam("holder"),
         epoch=leases.c.epoch + case((and_(_mine, not_(_over)), 0), else_=1),
@@ -35,7 +54,9 @@ _ACQUIRE = (
     .returning(leases.c.epoch)
 )
 _EPOCH = select(leases.c.epoch).where(leases.c.name == bindparam("lease"))
-_FIRST = insert(leases)
+_FIRST = dialects.for_each(
+    lambda insert: insert(leases).on_conflict_do_nothing().returning(leases.c.epoch)
+)
 
 
 def acquire(
@@ -47,12 +68,30 @@ def acquire(
         return Lease(name, owner, epoch, until)
     if connection.scalar(_EPOCH, {"lease": name}) is not None:
         return None
-    connection.execute(_FIRST, {"name": name, "owner": owner, "epoch": 1, "until": until})
-    return Lease(name, owner, 1, until)
+    row = {"name": name, "owner": owner, "epoch": 1, "until": until}
+    first = connection.scalar(_FIRST[connection.dialect.name], row)
+    return Lease(name, owner, 1, until) if first else None
 
 
-_HELD = select(leases.c.owner, leases.c.epoch, leases.c.until).where(
-    leases.c.name == bindparam("lease")
+def prepare(connection: Connection, name: str) -> None:
+    """Make a lease that nobody has held, so that those who compete for it find its row."""
+    row = {"name": name, "owner": "", "epoch": 0, "until": _LONG_AGO}
+    connection.execute(_FIRST[connection.dialect.name], row)
+
+
+def held_by_another(purchase_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """For a query with `owner` and `now`: whether somebody else works on this purchase."""
+    theirs = (leases.c.name == literal("purchase/") + purchase_id) & (
+        leases.c.owner != bindparam("owner")
+    )
+    return select(leases.c.name).where(theirs, leases.c.until > bindparam("now")).exists()
+
+
+# Until the end of the transaction nobody can take the lease over.
+_HELD = (
+    select(leases.c.owner, leases.c.epoch, leases.c.until)
+    .where(leases.c.name == bindparam("lease"))
+    .with_for_update(key_share=True)
 )
 
 
@@ -65,11 +104,18 @@ def check(connection: Connection, lease: Lease, now: datetime) -> None:
 
 def release(connection: Connection, lease: Lease, now: datetime) -> None:
     """Let go early, if still held. The row stays, so that the epoch goes on rising."""
-    connection.execute(
-        update(leases)
-        .where(leases.c.name == lease.name, leases.c.epoch == lease.epoch)
-        .values(until=now)
-    )
+    connection.execute(_RELEASE, {"lease": lease.name, "held": lease.epoch, "until": now})
+
+
+_RELEASE = update(leases).where(
+    leases.c.name == bindparam("lease"), leases.c.epoch == bindparam("held")
+)
+
+
+def release_all(connection: Connection, owner: str, now: datetime) -> int:
+    """Let go of all that an owner holds: it is about to end."""
+    held = (leases.c.owner == owner) & (leases.c.until > now)
+    return connection.execute(update(leases).where(held).values(until=now)).rowcount
 
 
 def end_all(connection: Connection, now: datetime) -> int:

@@ -17,14 +17,13 @@ def at(connection: Connection, name: str) -> datetime | None:
 
 _ADVANCE = dialects.for_each(
     lambda insert: (new := insert(marks)).on_conflict_do_update(
-        index_elements=["name"], set_={"at": new.excluded.at}
+        index_elements=["name"],
+        set_={"at": new.excluded.at},
+        where=marks.c.at < new.excluded.at,
     )
 )
 
 
 def advance(connection: Connection, name: str, to: datetime) -> None:
     """Set the mark; it never goes back."""
-    known = at(connection, name)
-    if known is not None and known >= to:
-        return
     connection.execute(_ADVANCE[connection.dialect.name], {"name": name, "at": to})

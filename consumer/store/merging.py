@@ -18,14 +18,14 @@ def merge(connection: Connection, newcomer: Purchase, key: Key, now: datetime) -
     fact waits for it (I1). Raises `Unreadable`.
     """
     owner_id = purchases.owner_of(connection, key)
-    owner = purchases.load(connection, owner_id) if owner_id else None
+    owner = purchases.pinned(connection, owner_id) if owner_id else None
     if owner is None or owner.id == newcomer.id:
         return
     kind, value = key
     mine, theirs = chain.merge(newcomer, owner, order=kind == "order")
     if mine == "stay" and theirs == "none":
         # A lost purchase's id goes to its successor; its own checkouts stay with it.
-        purchases.hand_over(connection, key, newcomer.id)
+        purchases.hand_over(connection, key, owner.id, newcomer.id)
         if kind == "upstream":
             return
     elif mine == "stay":

@@ -9,13 +9,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, text
 
-from consumer.store.engine import StoreUnavailable
+from consumer.store.opening import AnyEngine, run_alone
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _PATIENCE = 30_000  # milliseconds to wait for another process that is migrating
+_LOCK = 0x6F72646572  # the key of the advisory lock under which PostgreSQL is migrated
 
 
 class SchemaUnknown(Exception):
@@ -30,16 +30,17 @@ class Migrated:
     after: str
 
 
-def migrate(engine: Engine) -> Migrated:
+def migrate(engine: AnyEngine) -> Migrated:
     """Make or complete the tables; does nothing when they are complete.
 
     All of it is one transaction, and the second of two processes waits for the first: on SQLite
-    a transaction begins by taking the write lock. Raises SchemaUnknown or StoreUnavailable.
+    for the write lock, on PostgreSQL for an advisory one. Not for inside an event loop. Raises
+    SchemaUnknown or StoreUnavailable.
     """
     return _in_transaction(engine, keep=True)
 
 
-def rehearse(engine: Engine) -> Migrated:
+def rehearse(engine: AnyEngine) -> Migrated:
     """The same, and then undone: whether it would work. Raises what `migrate` raises."""
     return _in_transaction(engine, keep=False)
 
@@ -67,17 +68,15 @@ def require_current(connection: Connection) -> None:
         )
 
 
-def _in_transaction(engine: Engine, *, keep: bool) -> Migrated:
-    try:
-        with engine.connect() as connection:
-            _be_patient(connection)
-            with connection.begin() as transaction:
-                done = _upgrade(connection)
-                if not keep:
-                    transaction.rollback()
-                return done
-    except DBAPIError as error:
-        raise StoreUnavailable(str(error.orig)) from error
+def _in_transaction(engine: AnyEngine, *, keep: bool) -> Migrated:
+    def job(connection: Connection) -> Migrated:
+        _wait_for_others(connection)
+        done = _upgrade(connection)
+        if not keep:
+            connection.rollback()
+        return done
+
+    return run_alone(engine, job, begin="")  # on SQLite the transaction begins below
 
 
 def _upgrade(connection: Connection) -> Migrated:
@@ -105,7 +104,13 @@ def _config() -> Config:
     return config
 
 
-def _be_patient(connection: Connection) -> None:
-    if connection.dialect.name == "sqlite":  # before BEGIN, which is what waits
+def _wait_for_others(connection: Connection) -> None:
+    """Have the database to ourselves until the end of the transaction."""
+    if connection.dialect.name == "sqlite":
         connection.detach()  # nobody else shall be so patient
-        connection.connection.cursor().execute(f"PRAGMA busy_timeout={_PATIENCE}")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={_PATIENCE}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(text(f"SET LOCAL lock_timeout = {_PATIENCE}"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))

@@ -90,7 +90,9 @@ def due(connection: Connection, sink: str, now: datetime, limit: int) -> list[De
 
 
 _SETTLE = update(deliveries).where(
-    deliveries.c.outcome_id == bindparam("outcome"), deliveries.c.sink == bindparam("to")
+    deliveries.c.outcome_id == bindparam("outcome"),
+    deliveries.c.sink == bindparam("to"),
+    deliveries.c.status != "sent",  # a slow attempt that failed does not undo another's success
 )
 
 

@@ -8,7 +8,8 @@ from functools import reduce
 from pydantic import ValidationError
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from consumer.store import dialects, inbox, links
+from consumer.store import dialects, inbox, leases, links
+from consumer.store.engine import Raced
 from consumer.store.inbox import Key
 from consumer.store.tables import keys, purchases
 from schemas.purchase import Purchase
@@ -28,11 +29,22 @@ def new_id(now: datetime) -> str:
 
 
 _LOAD = select(purchases.c.document).where(purchases.c.id == bindparam("purchase"))
+_PIN = _LOAD.with_for_update(read=True)
 
 
 def load(connection: Connection, purchase_id: str) -> Purchase | None:
     """The purchase, or `None`. Raises `Unreadable`."""
     document = connection.scalar(_LOAD, {"purchase": purchase_id})
+    return _read(purchase_id, document) if document else None
+
+
+def pinned(connection: Connection, purchase_id: str) -> Purchase | None:
+    """The same, for those who tell a purchase something because of what it is now.
+
+    It stays so until the end of the transaction: whoever changes it next has been told. Raises
+    `Unreadable`.
+    """
+    document = connection.scalar(_PIN, {"purchase": purchase_id})
     return _read(purchase_id, document) if document else None
 
 
@@ -55,9 +67,11 @@ _INSERT = insert(purchases)
 
 
 def insert_new(connection: Connection, purchase: Purchase) -> None:
-    """Store a purchase that did not exist and claim its keys, which must be free."""
+    """Store a purchase that did not exist and claim its keys. Raises `Raced` if one is taken."""
     connection.execute(_INSERT, _columns(purchase))
-    claim(connection, purchase)
+    leases.prepare(connection, f"purchase/{purchase.id}")
+    if claim(connection, purchase):
+        raise Raced(purchase.id)
     links.note(connection, purchase)
 
 
@@ -124,23 +138,22 @@ def claim(connection: Connection, purchase: Purchase) -> list[tuple[Key, str]]:
     return taken
 
 
-_ADD_KEY = insert(keys)
-
-
 def add_key(connection: Connection, key: Key, purchase_id: str) -> None:
-    """Claim one more key, which must be free, and wake the facts that waited for it."""
-    kind, value = key
-    connection.execute(_ADD_KEY, {"kind": kind, "value": value, "purchase_id": purchase_id})
+    """Claim one more key and wake the facts that waited for it. Raises `Raced` if it is taken."""
+    row = {"kind": key[0], "value": key[1], "purchase_id": purchase_id}
+    if connection.execute(_CLAIM[connection.dialect.name], row).rowcount != 1:
+        raise Raced(purchase_id)
     inbox.unpark(connection, key)
 
 
-def hand_over(connection: Connection, key: Key, purchase_id: str) -> None:
-    """Give a key to another purchase: a lost one's upstream id to its successor."""
-    connection.execute(
-        update(keys)
-        .where(keys.c.kind == key[0], keys.c.value == key[1])
-        .values(purchase_id=purchase_id)
-    )
+def hand_over(connection: Connection, key: Key, giver: str, taker: str) -> None:
+    """Give a key to another purchase: a lost one's upstream id to its successor.
+
+    Raises `Raced` if it is the giver's no more.
+    """
+    theirs = (keys.c.kind == key[0]) & (keys.c.value == key[1]) & (keys.c.purchase_id == giver)
+    if connection.execute(update(keys).where(theirs).values(purchase_id=taker)).rowcount != 1:
+        raise Raced(taker)
 
 
 def hand_over_all(connection: Connection, giver: str, taker: str) -> None:

@@ -81,13 +81,10 @@ def save(
         links.note(connection, after, before)
     commands.plan(connection, after.id, decision.commands, now)
     idle = not changed and not decision.commands
-    inbox.mark(
-        connection,
-        entry.seq,
-        "ignored" if idle else "done",
-        reason=decision.rule if idle else None,
-        purchase_id=after.id,
-    )
+    status: inbox.Status = "ignored" if idle else "done"
+    reason = decision.rule if idle else None
+    if not inbox.settle(connection, entry.seq, status, reason=reason, purchase_id=after.id):
+        raise purchases.Moved(after.id)  # by a commit of ours that nobody heard of
     decisions.record(connection, _record(after, entry, decision, now))
     told = outcome(before if before.version > 1 else None, after, now) if changed else None
     if told:
@@ -160,12 +157,12 @@ def bury(connection: Connection, entry: Entry, reason: str) -> None:
     inbox.mark(connection, entry.seq, "dead", reason=reason)
 
 
-def pending(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Purchases with something to do, the longest waiting first.
+def pending(connection: Connection, now: datetime, limit: int, owner: str) -> list[str]:
+    """Purchases with something to do that nobody else works on, the longest waiting first.
 
     Facts and commands take turns, so that a busy inbox does not starve what was interrupted.
     """
-    facts = inbox.waiting_purchases(connection, limit)
-    unfinished = commands.unfinished(connection, now, limit)
+    facts = inbox.waiting_purchases(connection, now, limit, owner)
+    unfinished = commands.unfinished(connection, now, limit, owner)
     turns = (id for pair in zip_longest(unfinished, facts) for id in pair if id)
     return list(dict.fromkeys(turns))

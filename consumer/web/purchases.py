@@ -144,7 +144,7 @@ async def _confirmed(
 def _record(
     deps: Deps, connection: Connection, delivery: Delivery, fact: FactOfCall
 ) -> _Recorded | None:
-    purchase = purchases.load(connection, delivery.purchase_id or "")
+    purchase = purchases.pinned(connection, delivery.purchase_id or "")
     if purchase is None:
         return None
     refused = refusal(purchase, fact)

@@ -13,7 +13,7 @@ from consumer.clock import Clock
 from consumer.observe import context, tracing
 from consumer.platform import Platform
 from consumer.signals import Changes, Signal
-from consumer.store import commands, work
+from consumer.store import commands, leases, work
 from consumer.store.commands import Task
 from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.facts import Undecidable, decoded
@@ -51,6 +51,7 @@ class Worker:
     owner: str
     sinks: Sequence[str] = ()
     told: Callable[[], None] = lambda: None
+    poll: Callable[[], float] = lambda: POLL
     concurrency: int = 64
     _active: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _aside: set[str] = field(default_factory=set)
@@ -68,7 +69,28 @@ class Worker:
             while not stop.is_set():
                 for purchase_id in await self._waiting():
                     self._start(group, purchase_id, stop)
-                await self.signal.wait(POLL)
+                await self.signal.wait(await self._pause())
+        await self._let_go()
+
+    async def _pause(self) -> float:
+        """Seconds until the next look, if nobody signals: no later than a command is due."""
+        longest = self.poll()
+        if longest <= POLL:
+            return longest
+        now = self.clock.now()
+        try:
+            due = await self.store.look(lambda c: commands.due_next(c, now))
+        except StoreUnavailable:
+            return POLL
+        return min(longest, max(0.0, (due - now).total_seconds())) if due else longest
+
+    async def _let_go(self) -> None:
+        """Others need not wait for the end of our leases."""
+        now = self.clock.now()
+        try:
+            await self.store.write(lambda c: leases.release_all(c, self.owner, now))
+        except StoreUnavailable:
+            return  # then they wait
 
     async def _waiting(self) -> list[str]:
         """Purchases with something to do that nobody here works on; fires due timers first."""
@@ -80,7 +102,7 @@ class Worker:
             if await self.store.look(lambda c: commands.timer_due(c, now)):
                 await self.store.write(lambda c: commands.fire_due(c, now, 200))
             busy = len(self._active) + len(self._aside)
-            found = await self.store.read(lambda c: work.pending(c, now, room + busy))
+            found = await self.store.read(lambda c: work.pending(c, now, room + busy, self.owner))
         except StoreUnavailable:
             await self.clock.sleep(STORE_PAUSE)
             return []

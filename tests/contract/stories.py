@@ -15,8 +15,8 @@ from consumer.clock import SystemClock
 from consumer.platform import LocalLimiter, Platform
 from consumer.settings import load
 from consumer.store.commands import Task
-from consumer.store.engine import Store, sqlite_engine
 from consumer.store.migrate import migrate
+from consumer.store.sqlite import SqliteStore, sqlite_engine
 from consumer.worker.perform import perform
 from schemas.commands import (
     AttachSource,
@@ -274,13 +274,13 @@ async def catches_up(folder: Path, stage: Stage, url: str) -> None:
         stage.sandbox.world.emit("tax_identifier.verified", True, {"id": f"tax-{number}"})
     engine = sqlite_engine(f"sqlite:///{folder}/backfill.db")
     migrate(engine)
-    store, clock = Store(engine), SystemClock()
+    store, clock = SqliteStore(engine), SystemClock()
     try:
         async with Platform(url, KEY, LocalLimiter(240.0, clock), clock) as platform:
             now = clock.now()
             done = await Backfill(store, platform, clock).run(now - timedelta(hours=1), now)
     finally:
-        store.close()
+        await store.close()
     assert done.pages > 1, done
     assert done.dead == 0, done
 

@@ -32,6 +32,8 @@ CONSUMER_LAYERS = {
     "consumer.kafka": 5,
     "consumer.forgetter": 5,
     "consumer.watch": 5,
+    "consumer.waking": 5,
+    "consumer.sources": 6,
     "consumer.catch_up": 6,
     "consumer.web": 6,
     "consumer.app": 7,

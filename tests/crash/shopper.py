@@ -162,7 +162,7 @@ class Case:
         self.service.launch(kill_at=kill_at, side=side)
         if await self.service.serves():
             self.point_webhooks()
-        async with asyncio.timeout(45):
+        async with asyncio.timeout(75):  # on PostgreSQL a dead one's lease runs out first
             supervising = asyncio.create_task(self.supervise())
             shopping = asyncio.create_task(self.shop(checkout_id))
             try:
@@ -260,8 +260,14 @@ class Case:
         return "\n".join(lines)
 
 
-async def case(stack: AsyncExitStack, way: Way, folder: Path, http: httpx.AsyncClient) -> Case:
-    """A fresh sandbox and an empty database for one shopper."""
+async def case(
+    stack: AsyncExitStack,
+    way: Way,
+    folder: Path,
+    http: httpx.AsyncClient,
+    database_url: str = "",
+) -> Case:
+    """A fresh sandbox and an empty database, of SQLite unless given, for one shopper."""
     options = Options(keys=(KEY,), speed=60.0, rate=1000.0, webhook_secrets=(WEBHOOK_SECRET,))
     sandbox = await stack.enter_async_context(running(options))
     if way.webhooks:
@@ -270,7 +276,7 @@ async def case(stack: AsyncExitStack, way: Way, folder: Path, http: httpx.AsyncC
     settings = {
         **SETTINGS,
         "PLATFORM_URL": sandbox.url,
-        "DATABASE_URL": f"sqlite:///{folder}/service.db",
+        "DATABASE_URL": database_url or f"sqlite:///{folder}/service.db",
         "STEP_UP": "on",
     }
     if not way.webhooks:

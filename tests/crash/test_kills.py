@@ -6,6 +6,7 @@ nightly run); else at every third of the others, which mostly walk where the fir
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from tests.crash.shopper import DECLINED_CARD, Way, case
+from tests.services.postgres import Postgres
 
 ABREAST = 6  # stories at the same time: most of their time they wait
 SAMPLED = 3
@@ -31,6 +33,7 @@ WAYS = (
     Way("409, step-up, submit", owner="StepUp"),
     Way("redirect in vain, cancel, replace", kind="klarnaCredit", checkouts=2, cancelled=1),
 )
+ON_POSTGRES = WAYS[0], WAYS[5]
 
 
 def _made(folder: Path) -> None:
@@ -45,12 +48,17 @@ def _points(way: Way, commits: int, side: str) -> range:
 
 
 async def told(
-    way: Way, folder: Path, http: httpx.AsyncClient, at: int, side: str
+    way: Way,
+    folder: Path,
+    http: httpx.AsyncClient,
+    at: int,
+    side: str,
+    database_url: str = "",
 ) -> tuple[str, int, bool]:
     """One story: what was wrong at its end, its first life's commits, and whether it died."""
     _made(folder)
     async with AsyncExitStack() as stack:
-        one = await case(stack, way, folder, http)
+        one = await case(stack, way, folder, http, database_url)
         try:
             await one.run(at, side)
             wrong = one.faults()
@@ -65,9 +73,38 @@ async def told(
 async def test_killed_at_any_commit_it_ends_with_one_order(
     way: Way, side: str, tmp_path: Path
 ) -> None:
+    await _killed_at(lambda commits: _points(way, commits, side), way, side, tmp_path)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("way", ON_POSTGRES, ids=[way.name for way in ON_POSTGRES])
+async def test_killed_on_postgresql_it_ends_with_one_order(
+    way: Way, side: str, tmp_path: Path, postgres: Postgres
+) -> None:
+    """A sample: after each death the next life waits for the lease of the one before."""
+
+    def points(commits: int) -> range:
+        every = 1 if os.environ.get("TEST_ORDER_RESCUE_CRASH_POINTS") == "all" else SAMPLED
+        return range(1 if side == "before" else 2, commits + 1, every)
+
+    await _killed_at(points, way, side, tmp_path, postgres.fresh)
+
+
+async def _killed_at(
+    points: Callable[[int], range],
+    way: Way,
+    side: str,
+    folder: Path,
+    database: Callable[[], str] = lambda: "",
+) -> None:
+    """Tell the story once to count its commits, then once for each of the points among them."""
     limit = httpx.Limits(max_connections=None)
+
+    async def url() -> str:
+        return await asyncio.to_thread(database)
+
     async with httpx.AsyncClient(timeout=10.0, limits=limit) as http:
-        wrong, commits, died = await told(way, tmp_path / "alive", http, 0, "")
+        wrong, commits, died = await told(way, folder / "alive", http, 0, "", await url())
         assert wrong == ""
         assert not died
         assert commits >= 6, "the listener counts nothing"
@@ -75,11 +112,12 @@ async def test_killed_at_any_commit_it_ends_with_one_order(
 
         async def killed(at: int) -> tuple[str, int, bool]:
             async with gate:
-                return await told(way, tmp_path / f"killed-{at}", http, at, side)
+                here = folder / f"killed-{at}"
+                return await told(way, here, http, at, side, await url())
 
-        points = _points(way, commits, side)
-        stories = await asyncio.gather(*map(killed, points))
-    failures = [f"commit {at}: {s[0]}" for at, s in zip(points, stories, strict=True) if s[0]]
+        chosen = points(commits)
+        stories = await asyncio.gather(*map(killed, chosen))
+    failures = [f"commit {at}: {s[0]}" for at, s in zip(chosen, stories, strict=True) if s[0]]
     assert not failures, "\n".join(failures)
     # Commits that happen to be shared, most so on a busy machine, make a life shorter.
-    assert sum(s[2] for s in stories) >= 0.6 * len(points)
+    assert sum(s[2] for s in stories) >= 0.6 * len(chosen)

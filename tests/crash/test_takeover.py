@@ -65,9 +65,9 @@ async def both_results(house: Parts, id: str) -> None:
 
 
 async def test_the_order_is_found_by_the_second_and_the_late_answer_changes_nothing(
-    shop: Shop, tmp_path: Path
+    shop: Shop, tmp_path: Path, database_url: str
 ) -> None:
-    async with parts(tmp_path, shop.sandbox.url, TIMEOUT) as house:
+    async with parts(tmp_path, shop.sandbox.url, TIMEOUT, database_url) as house:
         id, first, second = await overtaken(shop, house, settle=6.0)
         done = await house.reaches(id, "accepted")
         assert first.results.count("submit: succeeded") == 0  # its POST is still in flight
@@ -82,10 +82,10 @@ async def test_the_order_is_found_by_the_second_and_the_late_answer_changes_noth
 
 
 async def test_an_order_that_is_not_listed_yet_is_known_from_the_late_answer(
-    shop: Shop, tmp_path: Path
+    shop: Shop, tmp_path: Path, database_url: str
 ) -> None:
     await shop.made("POST", "/_sandbox/faults", {"rates": {"list_lag": 30}})
-    async with parts(tmp_path, shop.sandbox.url, TIMEOUT) as house:
+    async with parts(tmp_path, shop.sandbox.url, TIMEOUT, database_url) as house:
         id, first, second = await overtaken(shop, house, settle=20.0)
         await house.reaches(id, "unknown")
         await house.reaches(id, "accepted")
@@ -97,9 +97,9 @@ async def test_an_order_that_is_not_listed_yet_is_known_from_the_late_answer(
 
 
 async def test_what_was_not_made_is_repeated_by_the_second_after_settling(
-    shop: Shop, tmp_path: Path
+    shop: Shop, tmp_path: Path, database_url: str
 ) -> None:
-    async with parts(tmp_path, shop.sandbox.url, TIMEOUT) as house:
+    async with parts(tmp_path, shop.sandbox.url, TIMEOUT, database_url) as house:
         id, first, second = await overtaken(shop, house, settle=2.5, commits=False)
         await house.reaches(id, "unknown")
         await house.reaches(id, "accepted")

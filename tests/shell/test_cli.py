@@ -22,9 +22,9 @@ from consumer.cli import main
 from consumer.settings import PREFIX
 from consumer.store import commands, decisions, forgetting, inbox, outcomes, purchases
 from consumer.store.decisions import Record
-from consumer.store.engine import sqlite_engine
 from consumer.store.inbox import Delivery
 from consumer.store.migrate import migrate, newest
+from consumer.store.sqlite import sqlite_engine
 from consumer.store.timeline import timeline
 from handlers.presentation import outcome
 from schemas.commands import Planned, ReadCheckout

@@ -1,21 +1,17 @@
 """The writer: one commit for all that waits, and nobody pays for another's failure."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
 
-from consumer.store.engine import Store, sqlite_engine
+from consumer.store.engine import Store
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(sqlite_engine(f"sqlite:///{tmp_path}/orders.db"))
+@pytest.fixture(name="store")
+async def _store(store: Store) -> Store:
     await store.write(lambda c: run(c, "create table notes (word text unique)"))
-    yield store
-    store.close()
+    return store
 
 
 def run(connection: Connection, statement: str) -> None:

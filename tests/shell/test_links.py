@@ -1,10 +1,8 @@
 """Events that name only what purchases share: one fact for each, once (PLATFORM §6.1)."""
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +12,8 @@ from consumer.platform import LocalLimiter, Platform
 from consumer.router import Router
 from consumer.signals import Signal
 from consumer.store import inbox, links, purchases
-from consumer.store.engine import Store, sqlite_engine
+from consumer.store.engine import Store
 from consumer.store.inbox import Delivery
-from consumer.store.migrate import migrate
 from handlers.links import email_digest, noted
 from handlers.links import links as links_of
 from handlers.policy import Policy
@@ -39,15 +36,6 @@ def purchase(number: int, **fields: Any) -> Purchase:
         "updated_at": NOW,
     }
     return Purchase(**given | fields)
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    engine = sqlite_engine(f"sqlite:///{tmp_path}/links.db")
-    migrate(engine)
-    made = Store(engine)
-    yield made
-    made.close()
 
 
 async def stored(store: Store, *several: Purchase) -> None:

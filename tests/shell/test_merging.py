@@ -1,16 +1,12 @@
 """Two purchases turn out to be one: keys move and both are told, in one transaction."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-import pytest
 from sqlalchemy import Connection
 
 from consumer.store import inbox, purchases, work
-from consumer.store.engine import Store, sqlite_engine
+from consumer.store.engine import Store
 from consumer.store.facts import decoded
-from consumer.store.migrate import migrate
 from handlers.decide import decide
 from handlers.decision import Decision, Moment
 from handlers.policy import Policy
@@ -22,15 +18,6 @@ ORDER = OrderRecord(id="o1", checkout_id="c1", state="pending_payment")
 SUBMISSION = Submission(number=1, attempt=1, checkout_id="c1", source_id=None, at=NOW)
 PENDING = {"state": State.PENDING, "reason": Reason.PROCESSING, "orders": (ORDER,)}
 Told = dict[str, KeyTaken | KeyWanted]
-
-
-@pytest.fixture
-def connection_store(tmp_path: Path) -> Any:
-    engine = sqlite_engine(f"sqlite:///{tmp_path}/store.db", busy_seconds=0.1)
-    migrate(engine)
-    store = Store(engine)
-    yield store
-    store.close()
 
 
 def moved(connection: Connection, purchase: Purchase, **fields: object) -> Purchase:
@@ -77,7 +64,7 @@ def states(connection: Connection) -> dict[str, tuple[State, Reason | None]]:
 
 
 async def test_a_newcomer_without_a_submission_yields_and_gives_its_keys(
-    connection_store: Store,
+    store: Store,
 ) -> None:
     def story(c: Connection) -> None:
         told = linked(c, PENDING, {})
@@ -87,11 +74,11 @@ async def test_a_newcomer_without_a_submission_yields_and_gives_its_keys(
         for key in (("upstream", "web-1"), ("upstream", "web-2"), ("checkout", "c2")):
             assert owner_of(c, *key) == "c1"
 
-    await connection_store.write(story)
+    await store.write(story)
 
 
 async def test_an_owner_without_a_submission_yields_to_a_newcomer_with_one(
-    connection_store: Store,
+    store: Store,
 ) -> None:
     def story(c: Connection) -> None:
         submitted = {"submissions": (SUBMISSION.model_copy(update={"checkout_id": "c2"}),)}
@@ -101,11 +88,11 @@ async def test_an_owner_without_a_submission_yields_to_a_newcomer_with_one(
         assert owner_of(c, "upstream", "web-1") == "c2"
         assert owner_of(c, "checkout", "c1") == "c2"
 
-    await connection_store.write(story)
+    await store.write(story)
 
 
 async def test_two_that_were_submitted_both_wait_for_a_person_and_keep_their_keys(
-    connection_store: Store,
+    store: Store,
 ) -> None:
     def story(c: Connection) -> None:
         submission = SUBMISSION.model_copy(update={"checkout_id": "c2"})
@@ -114,10 +101,10 @@ async def test_two_that_were_submitted_both_wait_for_a_person_and_keep_their_key
         assert owner_of(c, "upstream", "web-1") == "c1"
         assert owner_of(c, "checkout", "c2") == "c2"
 
-    await connection_store.write(story)
+    await store.write(story)
 
 
-async def test_what_was_only_observed_yields_with_its_order(connection_store: Store) -> None:
+async def test_what_was_only_observed_yields_with_its_order(store: Store) -> None:
     def story(c: Connection) -> None:
         declined = (Declined(source_id="s1", again=0),)
         seen = {**PENDING, "observed": True, "submits": "merchant", "declined": declined}
@@ -131,7 +118,7 @@ async def test_what_was_only_observed_yields_with_its_order(connection_store: St
         assert taken.task is not None
         assert taken.task.command.model_dump()["order_id"] == "o1"
 
-    await connection_store.write(story)
+    await store.write(story)
 
 
 def _id(connection: Connection, checkout: str) -> str:
@@ -140,7 +127,7 @@ def _id(connection: Connection, checkout: str) -> str:
 
 
 async def test_the_upstream_id_of_a_lost_purchase_goes_to_its_successor_untold(
-    connection_store: Store,
+    store: Store,
 ) -> None:
     def story(c: Connection) -> None:
         lost = {"state": State.LOST, "reason": Reason.EXPIRED}
@@ -148,4 +135,4 @@ async def test_the_upstream_id_of_a_lost_purchase_goes_to_its_successor_untold(
         assert owner_of(c, "upstream", "web-1") == "c2"
         assert owner_of(c, "checkout", "c1") == "c1"
 
-    await connection_store.write(story)
+    await store.write(story)

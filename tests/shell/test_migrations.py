@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine
 
-from consumer.store.engine import StoreUnavailable, sqlite_engine
+from consumer.store.engine import StoreUnavailable
 from consumer.store.lock import DatabaseInUse, database_file, exclusive
 from consumer.store.migrate import (
     Migrated,
@@ -22,12 +22,13 @@ from consumer.store.migrate import (
     rehearse,
     require_current,
 )
+from consumer.store.sqlite import sqlite_engine
 from consumer.store.tables import metadata
 
 ROOT = Path(__file__).parents[2]
 MIGRATE = """
 import sys
-from consumer.store.engine import sqlite_engine
+from consumer.store.sqlite import sqlite_engine
 from consumer.store.migrate import migrate
 print(migrate(sqlite_engine(sys.argv[1])).before)
 """

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,8 +17,7 @@ from standardwebhooks.webhooks import Webhook
 from consumer.relay import LEASE, RETRIES, SINK, Endpoint, Relay
 from consumer.signals import Signal
 from consumer.store import leases, letters, outcomes
-from consumer.store.engine import Store, sqlite_engine
-from consumer.store.migrate import migrate
+from consumer.store.engine import Store
 from consumer.store.tables import deliveries
 from handlers.presentation import view
 from schemas.outcomes import Outcome
@@ -103,15 +101,6 @@ async def relaying(store: Store, url: str = "") -> AsyncIterator[Outbox]:
             finally:
                 stop.set()
                 relay.signal.set()
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    engine = sqlite_engine(f"sqlite:///{tmp_path}/relay.db")
-    migrate(engine)
-    found = Store(engine)
-    yield found
-    found.close()
 
 
 async def test_an_outcome_arrives_as_a_signed_cloudevent(store: Store) -> None:

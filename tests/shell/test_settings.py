@@ -169,11 +169,36 @@ def test_an_invalid_value_is_one_line_that_names_the_variable_and_not_the_value(
     assert "\n" not in lines[0]
 
 
-def test_postgresql_is_refused_in_words_that_say_why() -> None:
-    assert complaints(DATABASE_URL="postgresql://me:hunter2@db/x") == [
-        "ORDER_RESCUE_DATABASE_URL: PostgreSQL is not yet supported by this version;"
-        " use sqlite:///FILE"
-    ]
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2-hunter2@db.example:5432/orders?sslmode=verify-full",
+        "postgresql://me:hunter2-hunter2@one,two:5433/orders?target_session_attrs=read-write",
+        "postgresql:///orders?host=/run/postgresql",
+    ],
+)
+def test_a_postgresql_url_is_taken_as_libpq_reads_it_and_shown_without_its_password(
+    url: str,
+) -> None:
+    settings = loaded(DATABASE_URL=url)
+    assert settings.database_url == url
+    shown = {each.name: each.value for each in effective(settings)}[f"{PREFIX}DATABASE_URL"]
+    assert "hunter2" not in shown
+    assert shown.startswith("postgresql://")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("postgresql+asyncpg://db/x", "name no driver"),
+        ("postgresql://me:hunter2-hunter2@db", "must name a database"),
+        ("postgresql://db/x y", "without spaces"),
+    ],
+)
+def test_a_postgresql_url_that_can_not_work_says_why(url: str, why: str) -> None:
+    (line,) = complaints(DATABASE_URL=url)
+    assert why in line
+    assert "hunter2" not in line
 
 
 def test_a_port_that_kubernetes_injected_is_explained() -> None:

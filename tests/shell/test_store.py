@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,10 +11,11 @@ from sqlalchemy import Connection, func, select, text
 from consumer.store import admission, commands, inbox, leases, outcomes, purchases, work
 from consumer.store import tables as t
 from consumer.store.admission import Admitted, Refused
-from consumer.store.engine import Store, StoreUnavailable, sqlite_engine
+from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.inbox import Delivery
 from consumer.store.leases import LeaseLost
-from consumer.store.migrate import migrate
+from consumer.store.opening import open_engine, open_store
+from consumer.store.sqlite import SqliteStore
 from handlers.decision import Decision
 from schemas.commands import FindOrders, Planned, ReadOrder, Wake
 from schemas.facts import Origin
@@ -29,15 +29,6 @@ LOOK = FindOrders(checkout_ids=("c1",), upstream_id="web-1")
 
 def after(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    engine = sqlite_engine(f"sqlite:///{tmp_path}/store.db", busy_seconds=0.1)
-    migrate(engine)
-    found = Store(engine)
-    yield found
-    found.close()
 
 
 def event(id: str, type: str = "order.accepted", about: str = "o1") -> Delivery:
@@ -57,7 +48,8 @@ def handed_over(connection: Connection, checkout: str = "c1", upstream: str = "w
     return verdict.purchase
 
 
-async def test_a_write_that_returned_is_in_the_file(store: Store, tmp_path: Path) -> None:
+async def test_a_write_that_returned_is_in_the_file(sqlite_store: Store, tmp_path: Path) -> None:
+    store = sqlite_store
     assert await store.write(lambda c: inbox.append(c, [event("e1")], NOW)) == 1
     other = sqlite3.connect(tmp_path / "store.db")
     assert other.execute("SELECT id, status FROM inbox").fetchall() == [("e1", "new")]
@@ -81,8 +73,9 @@ async def test_a_job_that_fails_takes_nobody_else_with_it(store: Store) -> None:
 
 
 async def test_a_locked_database_refuses_and_stores_nothing_then_works_again(
-    store: Store, tmp_path: Path
+    sqlite_store: Store, tmp_path: Path
 ) -> None:
+    store = sqlite_store
     other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable):
@@ -93,7 +86,9 @@ async def test_a_locked_database_refuses_and_stores_nothing_then_works_again(
     assert await store.write(lambda c: inbox.append(c, [event("e1")], NOW)) == 1
 
 
-async def test_a_full_disk_refuses_the_whole_batch_and_stores_nothing(store: Store) -> None:
+async def test_a_full_disk_refuses_the_whole_batch_and_stores_nothing(sqlite_store: Store) -> None:
+    store = sqlite_store
+    assert isinstance(store, SqliteStore)
     await store.write(lambda c: c.execute(text("SELECT 1")).all())
     with store.engine.connect() as connection:
         size = connection.execute(text("PRAGMA page_count")).scalar_one()
@@ -110,16 +105,14 @@ async def test_a_full_disk_refuses_the_whole_batch_and_stores_nothing(store: Sto
     assert await store.write(lambda c: inbox.append(c, [huge], NOW)) == 1
 
 
-async def test_closing_finishes_what_waits(tmp_path: Path) -> None:
-    engine = sqlite_engine(f"sqlite:///{tmp_path}/closing.db")
-    migrate(engine)
-    store = Store(engine)
+async def test_closing_finishes_what_waits(database_url: str) -> None:
+    store = open_store(open_engine(database_url))
     jobs = [
         asyncio.ensure_future(store.write(lambda c, n=n: inbox.append(c, [event(str(n))], NOW)))  # type: ignore[misc]  # bound
         for n in range(50)
     ]
     await asyncio.sleep(0)
-    await asyncio.to_thread(store.close)
+    await store.close()
     assert await asyncio.gather(*jobs) == [1] * 50
 
 

@@ -32,9 +32,14 @@ async def shop() -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
-async def house(shop: Shop, tmp_path: Path) -> AsyncIterator[Parts]:
-    async with parts(tmp_path, shop.sandbox.url) as found:
+async def house(shop: Shop, tmp_path: Path, database_url: str) -> AsyncIterator[Parts]:
+    async with parts(tmp_path, shop.sandbox.url, database_url=database_url) as found:
         yield found
+
+
+@pytest.fixture
+def sqlite_file(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
 
 
 async def append(house: Parts, purchase_id: str, type: str, body: bytes) -> None:
@@ -118,11 +123,11 @@ async def test_a_permit_that_is_too_old_is_never_used(shop: Shop, house: Parts) 
 
 
 async def test_stopping_waits_for_the_call_in_flight_and_stores_its_answer(
-    shop: Shop, tmp_path: Path
+    shop: Shop, tmp_path: Path, database_url: str
 ) -> None:
     await shop.fault("hang", seconds=0.8)
     checkout = await shop.ready()
-    async with parts(tmp_path, shop.sandbox.url) as house:
+    async with parts(tmp_path, shop.sandbox.url, database_url=database_url) as house:
         purchase = await house.admit(checkout["id"], "web-1")
         worker, witness = house.worker("one")
         running_worker = house.start(worker)
@@ -135,8 +140,9 @@ async def test_stopping_waits_for_the_call_in_flight_and_stores_its_answer(
         assert facts[-1].status == "routed"  # the next process decides it
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_an_answer_outlives_a_database_that_is_locked_when_it_comes(
-    shop: Shop, house: Parts, tmp_path: Path
+    shop: Shop, house: Parts, sqlite_file: Path
 ) -> None:
     await shop.fault("hang", seconds=0.4)
     checkout = await shop.ready()
@@ -144,7 +150,7 @@ async def test_an_answer_outlives_a_database_that_is_locked_when_it_comes(
     worker, _ = house.worker("one")
     house.start(worker)
     await until(lambda: shop.sandbox.ledger["submissions"])
-    other = sqlite3.connect(house.database, isolation_level=None, timeout=5)
+    other = sqlite3.connect(sqlite_file, isolation_level=None, timeout=5)
     other.execute("BEGIN IMMEDIATE")
     await until(lambda: shop.sandbox.ledger["submissions"][0]["status"] == 201)
     with pytest.raises(StoreUnavailable):  # behind the worker's own write
@@ -156,13 +162,16 @@ async def test_an_answer_outlives_a_database_that_is_locked_when_it_comes(
     assert len(shop.sandbox.ledger["submissions"]) == 1
 
 
-async def test_nothing_is_written_while_nothing_happens(shop: Shop, house: Parts) -> None:
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_nothing_is_written_while_nothing_happens(
+    shop: Shop, house: Parts, sqlite_file: Path
+) -> None:
     checkout = await shop.checkout()
     purchase = await house.admit(checkout["id"], "web-1")
     worker, _ = house.worker("one")
     house.start(worker)
     await eventually(lambda: _is(house, purchase.id, Reason.PAYMENT_REQUIRED))
-    connection = sqlite3.connect(house.database)
+    connection = sqlite3.connect(sqlite_file)
     seen = connection.execute("PRAGMA data_version").fetchone()
     looks = 0
 

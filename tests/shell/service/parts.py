@@ -14,9 +14,10 @@ from consumer.signals import Changes, Signal
 from consumer.store import inbox, purchases
 from consumer.store.admission import Admitted, admit
 from consumer.store.commands import Task
-from consumer.store.engine import Store, sqlite_engine
+from consumer.store.engine import Store
 from consumer.store.inbox import Entry
 from consumer.store.migrate import migrate
+from consumer.store.opening import open_engine, open_store
 from consumer.worker import Worker
 from handlers.decision import Decision
 from handlers.policy import Policy
@@ -130,11 +131,17 @@ class Parts:
 
 
 @asynccontextmanager
-async def parts(folder: Path, platform_url: str, call_seconds: float = 4.0) -> AsyncIterator[Parts]:
-    """Parts over a fresh database; what was started is stopped and awaited at the end."""
-    engine = sqlite_engine(f"sqlite:///{folder}/parts.db")
-    migrate(engine)
-    store, clock, stop = Store(engine), SystemClock(), asyncio.Event()
+async def parts(
+    folder: Path, platform_url: str, call_seconds: float = 4.0, database_url: str = ""
+) -> AsyncIterator[Parts]:
+    """Parts over a migrated database, or a new one in this folder.
+
+    What was started is stopped and awaited at the end.
+    """
+    if not database_url:
+        database_url = f"sqlite:///{folder}/parts.db"
+        migrate(open_engine(database_url))
+    store, clock, stop = open_store(open_engine(database_url)), SystemClock(), asyncio.Event()
     platform = Platform(platform_url, KEY, LocalLimiter(240.0, clock), clock, timeout=call_seconds)
     try:
         async with platform, asyncio.TaskGroup() as tasks:
@@ -143,7 +150,7 @@ async def parts(folder: Path, platform_url: str, call_seconds: float = 4.0) -> A
             finally:
                 stop.set()
     finally:
-        store.close()
+        await store.close()
 
 
 __all__ = ["Parts", "ShiftedClock", "Witness", "parts", "until"]

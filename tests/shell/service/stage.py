@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from deploy.sandbox.server import Options, Sandbox, add_webhook, running
 from tests.shell.sandbox.shop import CHECKOUT, PLACE, VISA
@@ -24,6 +25,8 @@ from tests.shell.service.serving import (
 )
 
 Json = dict[str, Any]
+# For a module's `pytestmark`: its tests run on either database.
+BOTH = pytest.mark.parametrize("stage", ["sqlite", "postgres"], indirect=True, scope="module")
 TOTAL = 59.95  # of CHECKOUT, taxes included
 DECLINED_CARD = "4000000000003600"
 _numbers = itertools.count(1)
@@ -266,4 +269,4 @@ async def restart(stage: Stage) -> None:
         hook.enabled, hook.failures = True, 0
 
 
-__all__ = ["Checkout", "Json", "Stage", "restart", "staged", "until"]
+__all__ = ["BOTH", "Checkout", "Json", "Stage", "restart", "staged", "until"]

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.shell.sandbox.shop import PLACE
-from tests.shell.service.stage import DECLINED_CARD, TOTAL, Json, Stage
+from tests.shell.service.stage import BOTH, DECLINED_CARD, TOTAL, Json, Stage
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), BOTH]
 
 
 async def test_a_ready_checkout_becomes_one_order(stage: Stage) -> None:

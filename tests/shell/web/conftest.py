@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from consumer.store.engine import sqlite_engine
 from consumer.store.migrate import migrate
+from consumer.store.sqlite import sqlite_engine
 from tests.shell.web.service import Running, Service, running
 
 

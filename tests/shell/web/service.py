@@ -22,7 +22,7 @@ from consumer.settings.values import Token
 from consumer.signals import Changes, Signal
 from consumer.signature import sign
 from consumer.store import purchases
-from consumer.store.engine import Store, sqlite_engine
+from consumer.store.sqlite import SqliteStore, sqlite_engine
 from consumer.store.tables import inbox
 from consumer.web.app import application
 from consumer.web.deps import Deps, WebhookRules
@@ -126,7 +126,7 @@ async def running(
 ) -> AsyncIterator[Service]:
     """A service on this migrated database until the block ends; `changes` are fields of `Deps`."""
     engine = sqlite_engine(f"sqlite:///{database}", busy_seconds)
-    store, clock = Store(engine), SystemClock()
+    store, clock = SqliteStore(engine), SystemClock()
     platform = Platform(
         platform_url, "sk_test_1", LocalLimiter(1000.0, clock), clock, timeout=1.0, patience=1.0
     )
@@ -142,7 +142,7 @@ async def running(
                 yield Service(url, client, deps, database, stop)
         finally:
             stop.set()
-    store.close()
+    await store.close()
 
 
 def event(id: str = "evt-1", type: str = "order.accepted", **object: Any) -> dict[str, Any]:
