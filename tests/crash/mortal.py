@@ -49,7 +49,9 @@ class Mortal:
 
     async def serves(self) -> bool:
         """Wait until it announces its address, or is dead."""
-        await until(lambda: self._announced() or not self.alive(), 30.0, "serving")
+        async with asyncio.timeout(30.0):
+            while not self._announced() and self.alive():
+                await brief()
         self.url = self._announced() or self.url
         return self.alive()
 

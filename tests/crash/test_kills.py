@@ -1,7 +1,8 @@
 """The service is killed at the commits of every way to an order, and started again.
 
-At every commit of the first three ways, and of all with TEST_ORDER_RESCUE_CRASH_POINTS=all (the
-nightly run); else at every third of the others, which mostly walk where the first three do.
+After every commit of the first three ways. Of the others, which mostly walk where those do, and of
+the moments just before a commit, a sample; with TEST_ORDER_RESCUE_CRASH_POINTS=all (the nightly
+run) at all of them.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from tests.crash.shopper import DECLINED_CARD, Way, case
 from tests.services.postgres import Postgres
 
 ABREAST = 6  # stories at the same time: most of their time they wait
-SAMPLED = 3
+SAMPLED = 5
 WAYS = (
     Way("submit", webhooks=True, thorough=True),
     Way("409, new checkout, new source, submit", card=DECLINED_CARD, checkouts=2, thorough=True),
@@ -42,9 +43,10 @@ def _made(folder: Path) -> None:
 
 def _points(way: Way, commits: int, side: str) -> range:
     """The commits to die at; a sample of `before` has none in common with one of `after`."""
-    if way.thorough or os.environ.get("TEST_ORDER_RESCUE_CRASH_POINTS") == "all":
+    every = os.environ.get("TEST_ORDER_RESCUE_CRASH_POINTS") == "all"
+    if every or (way.thorough and side == "after"):
         return range(1, commits + 1)
-    return range(1 if side == "before" else 2, commits + 1, SAMPLED)
+    return range(1 if side == "before" else 3, commits + 1, SAMPLED)
 
 
 async def told(
