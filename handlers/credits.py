@@ -171,10 +171,11 @@ def refuse(purchase: Purchase, credit: Credit, rule: str, seen: dict[str, Any]) 
 def releasable(purchase: Purchase, checkout_id: str) -> bool:
     """Whether a checkout's credits may be given back: nothing can have become of it (I2, I3).
 
-    It is the open one of a lost purchase, or one that we replaced without a submission.
+    It is the open one of a lost purchase, or one that we replaced without a submission; of an
+    order of it nobody has told.
     """
     link = next((one for one in purchase.chain if one.checkout_id == checkout_id), None)
-    if link is None or any(o.checkout_id == checkout_id for o in purchase.orders):
+    if link is None or link.ordered or any(o.checkout_id == checkout_id for o in purchase.orders):
         return False
     lost = link.condition is Condition.OPEN and purchase.state is State.LOST
     sent = [s for s in purchase.submissions if s.checkout_id == checkout_id]

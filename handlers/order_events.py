@@ -6,7 +6,7 @@ from handlers import orders, provider, stale
 from handlers.aftermath import ENDS, TROUBLES, trouble_told
 from handlers.decision import Decision, Moment, ignore
 from handlers.matrix import Meaning, meaning
-from handlers.moves import again, backoff, change, end, later, step
+from handlers.moves import again, backoff, change, end, later, step, with_link
 from handlers.order_bodies import parsed
 from handlers.orders import GONE
 from handlers.paths import as_id
@@ -36,6 +36,8 @@ def on_event(purchase: Purchase, fact: PlatformEvent) -> Decision:
     if not tells and settled and _nothing_new(purchase, fact, order_id):
         return ignore(purchase, "event.nothing_new", "PLATFORM §6.2", order=order_id)
     noted = _noted(purchase, fact, order_id) if tells else purchase
+    if about := as_id(fact.object.get("checkoutId")):
+        noted = with_link(noted, about, ordered=True)
     key = f"{purchase.id}/order/{order_id}/event/{fact.event_id}"
     planned = Planned(key=key, command=ReadOrder(order_id=order_id))
     return Decision(noted, "event.read_order", "PLATFORM §6.2", (planned,))

@@ -134,6 +134,7 @@ class Link(Strict):
     step_seen: bool = False  # after it, the session did ask for the shopper's step
     mended: tuple[str, ...] = ()  # paths that we repaired by ourselves, once each
     failed: tuple[str, ...] = ()  # "code/parameter" of rejections that left it alive
+    ordered: bool = False  # an event told of an order of it; reading that order tells more
     # Refused, as the merchant told us: how often its source may be chosen again, once it is read.
     unread: int | None = None
 

@@ -7,7 +7,7 @@ import pytest
 
 from handlers.policy import Policy
 from schemas.facts import CancelRequested
-from schemas.results import Rejected
+from schemas.results import Rejected, Succeeded
 from tests.core.world import REQUEST, World, rejected
 
 
@@ -365,3 +365,16 @@ def test_a_checkout_that_we_replaced_gives_its_credits_back() -> None:
     world.run()
     assert world.credits_on("c1") == []
     assert world.credits_on(current(world)) == [20.0]
+
+
+def test_credit_of_a_checkout_of_which_an_order_was_told_is_not_given_back_unread() -> None:
+    world = World()
+    world.open()
+    world.give(64.86)
+    world.begin(submits="merchant")
+    world.run()
+    assert isinstance(world.merchant_orders("c1"), Succeeded)
+    world.deliver()  # the order is to be read now, and before that
+    world.tell(CancelRequested())
+    world.run(rejected(401), on="read_order")
+    assert "detach_source" not in {slot.command.kind for slot in world.slots.values()}
