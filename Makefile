@@ -93,9 +93,11 @@ lock: ## write requirements/*.txt anew; LOCK_FLAGS=--upgrade takes newer version
 	test -x .lock-venv/bin/uv || { "$$python" -m venv --clear .lock-venv; \
 		.lock-venv/bin/python -m pip install --quiet uv==$(UV_VERSION); }; \
 	compile=".lock-venv/bin/uv pip compile --quiet --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header $(LOCK_FLAGS) pyproject.toml"; \
-	$$compile --group dev --output-file requirements/dev.txt; \
-	$$compile --constraints requirements/dev.txt --output-file requirements/runtime.txt
+		--generate-hashes --no-emit-index-url --no-header $(LOCK_FLAGS)"; \
+	tested="--constraints requirements/dev.txt"; \
+	$$compile pyproject.toml --group dev --output-file requirements/dev.txt; \
+	$$compile pyproject.toml $$tested --output-file requirements/runtime.txt; \
+	$$compile --group build $$tested --output-file requirements/build.txt
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .lock-venv .services build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
