@@ -31,6 +31,8 @@ from consumer.kafka.publisher import OutcomesTopic, Publisher
 from consumer.kafka.source import Source
 from consumer.observe import Metrics, calls
 from consumer.platform import LocalLimiter, Platform
+from consumer.presence import Presence
+from consumer.purger import Purger
 from consumer.relay import Endpoint, Relay, Sink
 from consumer.router import Router
 from consumer.settings import Settings
@@ -106,16 +108,16 @@ class Service:
             *(waking.work, watch, owner, tuple(waking.told), waking.emitted.set),
             poll=waking.poll,
         )
+        presence = Presence(self.store, self.clock, owner)
         deps = self._deps(waking, stop)
         parts = {
             "web": self._web(deps, stop),
-            "router": router.run(stop),
-            "worker": worker.run(stop),
+            "router": presence.once_agreed(stop, router.run(stop)),
+            "worker": presence.once_agreed(stop, worker.run(stop)),
             "gauges": self._gauges(stop),
             "catch-up": self._catch_up(waking.stored, watch).run(stop),
-            "forgetter": Forgetter(self.store, self.clock, waking.routed.set, watch.forgot).run(
-                stop
-            ),
+            "forgetter": self._forgetter(waking, watch).run(stop),
+            "purger": self._purger(owner).run(stop),
         }
         for sink in sinks:
             seen = partial(watch.delivered, sink.name)
@@ -126,6 +128,9 @@ class Service:
             parts |= self._kafka(self.kafka, waking.stored, owner, stop)
         if waking.bell:
             parts["bell"] = waking.bell.run(stop)
+            parts["presence"] = presence.run(stop)
+        else:
+            presence.agreed.set()  # there is no other process
         if isinstance(self.clock, SharedClock):
             parts["clock"] = keep_time(self.store, self.clock, stop)
         return parts
@@ -175,6 +180,13 @@ class Service:
 
     def _forgetter(self, waking: Waking, watch: Watch) -> Forgetter:
         return Forgetter(self.store, self.clock, waking.routed.set, watch.forgot)
+
+    def _purger(self, owner: str) -> Purger:
+        kept = self.settings
+        return Purger(
+            *(self.store, self.clock, owner),
+            *(kept.keep_bodies, kept.keep_ids, kept.keep_purchases),
+        )
 
     def _ailing(self) -> list[str]:
         return [name for name, task in self.tasks.items() if task.done()]

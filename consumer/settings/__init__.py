@@ -112,6 +112,9 @@ class Settings(KafkaSettings, StoreSettings):
     platform_settle: Seconds = 120.0
     consent_window: Duration = timedelta(minutes=30)
     hold_deadline: Duration = timedelta(days=7)
+    keep_bodies: Duration = timedelta(days=30)
+    keep_ids: Annotated[Duration, Field(ge=timedelta(days=30))] = timedelta(days=45)
+    keep_purchases: Annotated[Duration, Field(ge=timedelta(days=30))] = timedelta(days=400)
     redirect_wait: Duration = timedelta(minutes=30)
     max_fact_age: Duration = timedelta(days=3)
     adopt: Annotated[Adopt, BeforeValidator(str.lower)] = "observe"

@@ -223,7 +223,7 @@ _UNFINISHED = (
     select(commands.c.purchase_id)
     .where(
         or_(_due, commands.c.status == "sending"),
-        not_(leases.held_by_another(commands.c.purchase_id)),
+        not_(leases.out_of_reach(commands.c.purchase_id)),
     )
     .group_by(commands.c.purchase_id)
     .order_by(func.max(commands.c.status).desc(), func.min(commands.c.due))  # sending first

@@ -383,7 +383,7 @@ _WAITING_PURCHASES = (
     .where(
         inbox.c.status == "routed",
         inbox.c.purchase_id.is_not(None),
-        not_(leases.held_by_another(inbox.c.purchase_id)),
+        not_(leases.out_of_reach(inbox.c.purchase_id)),
     )
     .group_by(inbox.c.purchase_id)
     .order_by(func.min(inbox.c.seq))

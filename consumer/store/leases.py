@@ -17,7 +17,8 @@ from sqlalchemy import (
 )
 
 from consumer.store import dialects
-from consumer.store.tables import leases
+from consumer.store.tables import leases, purchases
+from schemas.purchase import SCHEMA_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,18 @@ def prepare(connection: Connection, name: str) -> None:
     connection.execute(_FIRST[connection.dialect.name], row)
 
 
-def held_by_another(purchase_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """For a query with `owner` and `now`: whether somebody else works on this purchase."""
+def out_of_reach(purchase_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """For a query with `owner` and `now`: whether this purchase is not ours to take.
+
+    Somebody else works on it, or its document is of a newer version.
+    """
     theirs = (leases.c.name == literal("purchase/") + purchase_id) & (
         leases.c.owner != bindparam("owner")
     )
-    return select(leases.c.name).where(theirs, leases.c.until > bindparam("now")).exists()
+    held = select(leases.c.name).where(theirs, leases.c.until > bindparam("now")).exists()
+    too_new = purchases.c.schema_number > SCHEMA_NUMBER
+    unread = select(purchases.c.id).where(purchases.c.id == purchase_id, too_new).exists()
+    return or_(held, unread)
 
 
 # Until the end of the transaction nobody can take the lease over.

@@ -11,7 +11,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from consumer.store import replicas
 from consumer.store.opening import AnyEngine, run_alone
+from schemas.purchase import SCHEMA_NUMBER
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _PATIENCE = 30_000  # milliseconds to wait for another process that is migrating
@@ -56,12 +58,13 @@ def newest() -> str:
 
 
 def require_current(connection: Connection) -> None:
-    """For those who only look. Raises SchemaUnknown unless the tables are this version's."""
+    """For those who only look. Raises SchemaUnknown unless this version can use the tables."""
     found = revision(connection)
     if found is None:
         raise SchemaUnknown("the database has no tables yet: run order-rescue migrate")
-    _require_known(found)
-    if found != newest():
+    if not _known(found):
+        _require_readable(connection, found)
+    elif found != newest():
         raise SchemaUnknown(
             f"the database is at revision {found}, this version needs {newest()}:"
             " run order-rescue migrate"
@@ -81,20 +84,27 @@ def _in_transaction(engine: AnyEngine, *, keep: bool) -> Migrated:
 
 def _upgrade(connection: Connection) -> Migrated:
     before = revision(connection)
-    if before is not None:
-        _require_known(before)
+    if before is not None and not _known(before):
+        _require_readable(connection, before)
+        return Migrated(before, before)
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     return Migrated(before, newest())
 
 
-def _require_known(found: str) -> None:
-    known = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
-    if found not in known:
+def _known(found: str) -> bool:
+    revisions = ScriptDirectory.from_config(_config()).walk_revisions()
+    return found in {script.revision for script in revisions}
+
+
+def _require_readable(connection: Connection, found: str) -> None:
+    """A newer version's tables will do, as long as it says so: migrations add, and take nothing."""
+    needed = replicas.min_reader(connection)
+    if not 0 < needed <= SCHEMA_NUMBER:
         raise SchemaUnknown(
-            f"the database is at revision {found}, which this version does not know:"
-            " it was made by a newer one"
+            f"the database is at revision {found}, made by a newer version, and needs one that"
+            f" reads documents of number {needed}; this version reads up to {SCHEMA_NUMBER}"
         )
 
 

@@ -1,5 +1,6 @@
 """Purchases and their identity keys."""
 
+import json
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +13,7 @@ from consumer.store import dialects, inbox, leases, links
 from consumer.store.engine import Raced
 from consumer.store.inbox import Key
 from consumer.store.tables import keys, purchases
-from schemas.purchase import Purchase
+from schemas.purchase import SCHEMA_NUMBER, Purchase
 
 
 class Moved(Exception):
@@ -26,6 +27,10 @@ class Unreadable(Exception):
 def new_id(now: datetime) -> str:
     """A purchase id; later ids sort higher."""
     return f"pur_{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
+
+
+class TooNew(Unreadable):
+    """A newer version wrote the document; a process of that version can read it."""
 
 
 _LOAD = select(purchases.c.document).where(purchases.c.id == bindparam("purchase"))
@@ -50,9 +55,21 @@ def pinned(connection: Connection, purchase_id: str) -> Purchase | None:
 
 def _read(purchase_id: str, document: str) -> Purchase:
     try:
-        return Purchase.model_validate_json(document)
+        purchase = Purchase.model_validate_json(document)
     except ValidationError as error:
-        raise Unreadable(purchase_id) from error
+        raise (TooNew if _number(document) > SCHEMA_NUMBER else Unreadable)(purchase_id) from error
+    if purchase.schema_number > SCHEMA_NUMBER:
+        raise TooNew(purchase_id)
+    return purchase
+
+
+def _number(document: str) -> int:
+    """The number of a document that can't be read; 0 where even that can't."""
+    try:
+        found = json.loads(document)["schemaNumber"]
+    except (ValueError, KeyError, TypeError):
+        return 0
+    return found if isinstance(found, int) else 0
 
 
 _EXISTS = select(purchases.c.id).where(purchases.c.id == bindparam("purchase"))
@@ -88,6 +105,13 @@ def replace(connection: Connection, purchase: Purchase, expected_version: int) -
         raise Moved(purchase.id)
 
 
+def rewrite(connection: Connection, purchase: Purchase, purged_at: datetime) -> None:
+    """Store the same version of a purchase without what has been taken out of it."""
+    place = {"purchase": purchase.id, "expected": purchase.version}
+    columns = _columns(purchase) | {"purged_at": purged_at}
+    connection.execute(_REPLACE, columns | place)
+
+
 def _columns(purchase: Purchase) -> dict[str, object]:
     return {
         "id": purchase.id,
@@ -101,6 +125,7 @@ def _columns(purchase: Purchase) -> dict[str, object]:
         "document": purchase.model_dump_json(by_alias=True),
         "created_at": purchase.created_at,
         "updated_at": purchase.updated_at,
+        "purged_at": None,
     }
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -54,6 +55,7 @@ inbox = Table(
     Column("trace", String(55)),
     UniqueConstraint("origin", "id"),
     Index("inbox_status", "status", "seq"),
+    Index("inbox_transport", "transport", "seq"),
     Index("inbox_purchase", "purchase_id", "status", "seq"),
     sqlite_autoincrement=True,
 )
@@ -89,7 +91,15 @@ purchases = Table(
     Column("document", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("purged_at", Instant),
     Index("purchases_state", "state", "id"),
+    Index("purchases_upstream", "upstream_id"),
+    Index(
+        "purchases_unpurged",
+        "id",
+        postgresql_where=text("purged_at IS NULL"),
+        sqlite_where=text("purged_at IS NULL"),
+    ),
 )
 
 keys = Table(
@@ -202,4 +212,20 @@ leases = Table(
     Column("owner", String(64), nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("until", Instant, nullable=False),
+)
+
+# The processes that work on this database now, and the highest document number that each can read.
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("reads", Integer, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
+bounds = Table(
+    "bounds",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("number", Integer, nullable=False),
 )

@@ -51,8 +51,14 @@ def take(
     the lease that it `held` is no earlier holder.
     """
     lease = leases.acquire(connection, f"purchase/{purchase_id}", owner, now, until)
-    purchase = purchases.load(connection, purchase_id)
-    if lease is None or purchase is None:
+    if lease is None:
+        return None
+    try:
+        purchase = purchases.load(connection, purchase_id)
+    except purchases.TooNew:
+        leases.release(connection, lease, now)  # it is for those who can read it
+        return None
+    if purchase is None:
         return None
     if held is None or held.epoch != lease.epoch:
         commands.abandon(connection, purchase_id, lease.epoch, now)

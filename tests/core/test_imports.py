@@ -33,6 +33,8 @@ CONSUMER_LAYERS = {
     "consumer.forgetter": 5,
     "consumer.watch": 5,
     "consumer.waking": 5,
+    "consumer.presence": 5,
+    "consumer.purger": 5,
     "consumer.sources": 6,
     "consumer.catch_up": 6,
     "consumer.web": 6,

@@ -56,7 +56,8 @@ async def traces(store: Store, folder: Path) -> list[str]:
 
     def full(connection: Connection) -> list[str]:
         rows = {table: connection.execute(select(table)).all() for table in metadata.sorted_tables}
-        return [table.name for table, found in rows.items() if CANARY in repr(found)]
+        # As tuples: a row's own repr is cut short.
+        return [table.name for table, found in rows.items() if CANARY in repr([*map(tuple, found)])]
 
     return await store.read(full) + files_with_traces(folder)
 
