@@ -156,3 +156,10 @@ def upstream_id(request: PurchaseRequest) -> str | None:
     """The upstream id that the storefront named, itself or in its create request."""
     named = request.upstream_id or (request.create_request or {}).get("upstreamId")
     return named if isinstance(named, str) and 0 < len(named) <= 255 else None
+
+
+def comes_with(other: Purchase, merge: Merge) -> tuple[str, ...]:
+    """The ids of the orders that come with the other's keys; of a lost purchase none is news."""
+    if merge != "stay" or other.state is State.LOST:
+        return ()
+    return tuple(order.id for order in other.orders)

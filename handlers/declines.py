@@ -14,7 +14,7 @@ from handlers.sight import reading_in
 from handlers.tables import remedy
 from schemas.base import JsonObject
 from schemas.platform import Checkout
-from schemas.purchase import Condition, Declined, Purchase, Submission
+from schemas.purchase import Condition, Declined, Purchase, State, Submission
 from schemas.results import Reading, Rejected
 
 
@@ -26,10 +26,15 @@ def noted(purchase: Purchase, source_id: str, again: int) -> Purchase:
     return change(purchase, declined=(*others, Declined(source_id=source_id, again=allowed)))
 
 
-def shared(purchase: Purchase, told: Iterable[Declined]) -> Purchase:
+def told(purchase: Purchase) -> tuple[Declined, ...]:
+    """What another purchase of the same shopper learns; a lost one was another attempt to buy."""
+    return () if purchase.state is State.LOST else purchase.declined
+
+
+def shared(purchase: Purchase, entries: Iterable[Declined]) -> Purchase:
     """The purchase with what was declined in another one that turned out to be the same."""
     known = {entry.source_id: entry for entry in purchase.declined}
-    for entry in told:
+    for entry in entries:
         least = min(known.get(entry.source_id, entry), entry, key=lambda one: one.again)
         known[entry.source_id] = least
     return change(purchase, declined=tuple(known.values()))

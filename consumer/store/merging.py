@@ -6,9 +6,9 @@ from sqlalchemy import Connection
 
 from consumer.store import inbox, purchases
 from consumer.store.inbox import Delivery, Key
-from handlers import chain
+from handlers import chain, declines
 from schemas.facts import KeyTaken, KeyWanted, Origin
-from schemas.purchase import Declined, Purchase, State
+from schemas.purchase import Purchase
 
 
 def merge(connection: Connection, newcomer: Purchase, key: Key, now: datetime) -> None:
@@ -37,30 +37,18 @@ def merge(connection: Connection, newcomer: Purchase, key: Key, now: datetime) -
         key=name,
         owner=owner.id,
         merge=mine,
-        orders=_live(owner, mine),
-        declined=_declined(owner),
+        orders=chain.comes_with(owner, mine),
+        declined=declines.told(owner),
     )
     wanted = KeyWanted(
         key=name,
         by=newcomer.id,
         merge=theirs,
-        orders=_live(newcomer, theirs),
-        declined=_declined(newcomer),
+        orders=chain.comes_with(newcomer, theirs),
+        declined=declines.told(newcomer),
     )
     _tell(connection, newcomer.id, f"taken/{name}", taken, now)
     _tell(connection, owner.id, f"wanted/{name}/{newcomer.id}", wanted, now)
-
-
-def _live(other: Purchase, merge: str) -> tuple[str, ...]:
-    """The orders that come with the other's keys; of a lost purchase none is news."""
-    if merge != "stay" or other.state is State.LOST:
-        return ()
-    return tuple(order.id for order in other.orders)
-
-
-def _declined(other: Purchase) -> tuple[Declined, ...]:
-    """What the shopper of the other can't pay with; a lost one is another attempt to buy."""
-    return () if other.state is State.LOST else other.declined
 
 
 def _tell(

@@ -33,6 +33,32 @@ def two_checkouts(behaviour: str = "insufficient_funds") -> tuple[World, str, st
     return world, source, second
 
 
+def ready_twice() -> tuple[World, str, str, str]:
+    """A merchant's two checkouts, both ready; the second has a saved source, which is returned."""
+    world = World()
+    first = world.open()
+    world.attach(first, world.pay("slow", checkout=first))
+    world.begin(submits="merchant")
+    world.run()
+    second = world.open()
+    source = world.pay("insufficient_funds", checkout=second, saved=True)
+    world.attach(second, source)
+    assert world.request(checkoutId=second, submits="merchant")
+    world.run()
+    return world, first, second, source
+
+
+def assert_known_after_its_charge_failed(world: World, source: str) -> None:
+    """The only order comes to nothing, and the shopper is asked; this source stays declined."""
+    [order] = world.orders
+    world.advance(5)
+    world.fail_charge(order, "declined")
+    world.deliver(-1)
+    world.run()
+    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
+    assert declined(world)[source] == 0
+
+
 @pytest.mark.parametrize("attached", ["before", "after"])
 def test_a_409_told_after_the_checkout_was_replaced_still_tells_of_its_source(
     attached: str,
@@ -84,67 +110,31 @@ def test_a_409_told_while_another_checkout_has_the_order_is_remembered() -> None
     assert where(world) == (State.PENDING, Reason.PROCESSING)
     assert world.report(world.reported("c1", 409, "insufficient_funds"))
     assert where(world) == (State.PENDING, Reason.PROCESSING)
-    [order] = world.orders
-    world.advance(5)
-    world.fail_charge(order, "declined")
-    world.deliver(-1)
-    world.run()
-    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
-    assert declined(world)[source] == 0
+    assert_known_after_its_charge_failed(world, source)
 
 
 def test_a_409_of_a_checkout_that_is_current_while_a_former_one_has_the_order_is_remembered() -> (
     None
 ):
-    world = World()
-    first = world.open()
-    world.attach(first, world.pay("slow", checkout=first))
-    world.begin(submits="merchant")
-    world.run()
-    second = world.open()
-    source = world.pay("insufficient_funds", checkout=second, saved=True)
-    world.attach(second, source)
-    assert world.request(checkoutId=second, submits="merchant")
-    world.run()
+    world, first, second, source = ready_twice()
     assert isinstance(world.merchant_orders(first), Succeeded)
     world.deliver()
     world.run()
     assert where(world) == (State.PENDING, Reason.PROCESSING)
     assert isinstance(world.place(second), Rejected)
     assert world.report(world.reported(second, 409, "insufficient_funds"))
-    [order] = world.orders
-    world.advance(5)
-    world.fail_charge(order, "declined")
-    world.deliver(-1)
-    world.run()
-    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
-    assert declined(world)[source] == 0
+    assert_known_after_its_charge_failed(world, source)
     assert len(world.purchase.chain) == 3
 
 
 def test_an_order_of_a_former_checkout_does_not_hide_what_the_current_one_was_refused_for() -> None:
-    world = World()
-    first = world.open()
-    world.attach(first, world.pay("slow", checkout=first))
-    world.begin(submits="merchant")
-    world.run()
-    second = world.open()
-    source = world.pay("insufficient_funds", checkout=second, saved=True)
-    world.attach(second, source)
-    assert world.request(checkoutId=second, submits="merchant")
-    world.run()
+    world, first, second, source = ready_twice()
     assert isinstance(world.place(second), Rejected)
     assert world.report(world.reported(second, 409, "insufficient_funds"))
     world.place(first)
     world.run()
     assert where(world) == (State.PENDING, Reason.PROCESSING)
-    [order] = world.orders
-    world.advance(5)
-    world.fail_charge(order, "declined")
-    world.deliver(-1)
-    world.run()
-    assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
-    assert declined(world)[source] == 0
+    assert_known_after_its_charge_failed(world, source)
 
 
 def test_a_409_told_after_the_closed_session_was_noticed_still_tells_of_its_source() -> None:

@@ -3,7 +3,6 @@
 import pytest
 
 from handlers.chain import Conflict, admit
-from handlers.policy import Policy
 from schemas.facts import PurchaseRequested
 from schemas.purchase import Reason, State
 from schemas.requests import PurchaseRequest
@@ -13,19 +12,6 @@ from tests.core.test_step_up import done, submitted, unheard
 from tests.core.world import REQUEST, STEP_UP, World, rejected
 
 CLOSED = Rejected(status=409, problems=(PlatformProblem(code="session_update_not_allowed"),))
-
-
-def stalled() -> World:
-    """The step is asked for by its trace; the answer itself is still to come."""
-    world = World(policy=Policy(step_up=True))
-    world.open()
-    world.begin()
-    world.run()
-    world.choose(world.pay(STEP_UP, saved=True))
-    world.run("stalled", on="submit")
-    world.live(1.5 * world.policy.settle.total_seconds())
-    assert where(world) == (State.HELD, Reason.STEP_UP_REQUIRED)
-    return world
 
 
 def late(world: World, code: str = STEP_UP) -> None:
@@ -47,7 +33,7 @@ def crossed(world: World, answer: str | Rejected, code: str) -> None:
 
 
 def test_the_409_itself_may_come_after_its_trace() -> None:
-    world = stalled()
+    world = unheard("stalled")
     late(world)
     world.run()
     assert where(world) == (State.HELD, Reason.STEP_UP_REQUIRED)
@@ -61,7 +47,7 @@ def test_the_409_itself_may_come_after_its_trace() -> None:
 def test_another_409_that_comes_during_the_second_submission_ends_the_checkout(
     answer: str | Rejected,
 ) -> None:
-    world = stalled()
+    world = unheard("stalled")
     crossed(world, answer, "declined")
     assert where(world) == (State.HELD, Reason.PAYMENT_REQUIRED)
     assert len(world.purchase.chain) == 2
@@ -69,14 +55,14 @@ def test_another_409_that_comes_during_the_second_submission_ends_the_checkout(
 
 
 def test_the_409_itself_that_comes_during_the_second_submission_changes_nothing() -> None:
-    world = stalled()
+    world = unheard("stalled")
     crossed(world, "busy", STEP_UP)
     assert where(world) == (State.ACCEPTED, None)
 
 
 @pytest.mark.parametrize("code", [STEP_UP, "declined"])
 def test_another_source_stays_chosen_when_the_409_is_heard(code: str) -> None:
-    world = stalled()
+    world = unheard("stalled")
     world.choose(world.pay("good", saved=True))
     late(world, code)
     world.live(60)

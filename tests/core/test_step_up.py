@@ -179,14 +179,14 @@ def test_a_409_that_nobody_heard_is_known_by_its_trace_after_settling(fault: str
     assert [(s.checkout_id, s.number) for s in world.sent] == [("c1", 1), ("c1", 2)]
 
 
-def unheard() -> World:
-    """The step is asked for although its 409 was lost."""
+def unheard(fault: str = "cut") -> World:
+    """The step is asked for although its 409 was lost, or is still to come (`stalled`)."""
     world = World(policy=Policy(step_up=True))
     world.open()
     world.begin()
     world.run()
     world.choose(world.pay(STEP_UP, saved=True))
-    world.run("cut", on="submit")
+    world.run(fault, on="submit")
     world.live(1.5 * world.policy.settle.total_seconds())
     assert world.purchase.reason == "step_up_required"
     return world
