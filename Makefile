@@ -96,7 +96,7 @@ lock: ## write requirements/*.txt anew; LOCK_FLAGS=--upgrade takes newer version
 		--generate-hashes --no-emit-index-url --no-header $(LOCK_FLAGS)"; \
 	tested="--constraints requirements/dev.txt"; \
 	$$compile pyproject.toml --group dev --output-file requirements/dev.txt; \
-	$$compile pyproject.toml $$tested --output-file requirements/runtime.txt; \
+	$$compile pyproject.toml --extra otel $$tested --output-file requirements/runtime.txt; \
 	$$compile --group build $$tested --output-file requirements/build.txt
 
 clean: ## remove what the other targets made
