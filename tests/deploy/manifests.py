@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from consumer.settings import PREFIX, Settings, SettingsInvalid, load
+from consumer.settings import SettingsInvalid, load
 from tests.services import unavailable
 
 ROOT = Path(__file__).parents[2]
@@ -19,8 +19,6 @@ SECRET = {  # what the merchant's own Secret holds
     "ORDER_RESCUE_WEBHOOK_SECRETS": "signing-secret",
     "ORDER_RESCUE_API_TOKENS": "web:shop:shop-token-1",
 }
-# The streaming settings: named here until the service has them.
-STREAMING = {"ORDER_RESCUE_KAFKA_BOOTSTRAP_SERVERS"}
 
 Resource = dict[str, Any]
 
@@ -47,17 +45,9 @@ def of_kind(resources: list[Resource], kind: str) -> Iterator[Resource]:
 
 
 def complaints(environment: dict[str, str]) -> list[str]:
-    """What the service says about these settings, but for those that it does not have yet."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = {name for name in environment if name not in known}
-    given = {n: v for n, v in environment.items() if n not in unknown & STREAMING}
+    """What the service says about these settings."""
     try:
-        load(given, env_file=None)
+        load(environment, env_file=None)
     except SettingsInvalid as invalid:
-        return [line for line in invalid.lines if not _of_a_later_store(line, given)]
+        return invalid.lines
     return []
-
-
-def _of_a_later_store(line: str, given: dict[str, str]) -> bool:
-    name = "ORDER_RESCUE_DATABASE_URL"
-    return line.startswith(f"{name}:") and given[name].startswith("postgresql://")
