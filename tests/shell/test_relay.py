@@ -211,9 +211,9 @@ async def test_every_attempt_of_the_schedule_is_made_before_giving_up(store: Sto
         for number, seconds in enumerate(RETRIES, 1):
             await until(lambda n=number: len(box.results) == n)  # type: ignore[misc]  # bound
             box.pass_time(seconds + 0.1)
-        await box.settled("dead")
+        await until(lambda: box.results == ["failed"] * len(RETRIES) + ["dead"])
         assert len(box.receiver.got) == len(RETRIES) + 1
-        assert box.results == ["failed"] * len(RETRIES) + ["dead"]
+        assert await box.statuses() == ["dead"]
 
 
 async def test_two_relays_send_nothing_twice(store: Store) -> None:
