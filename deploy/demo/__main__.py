@@ -105,6 +105,10 @@ async def _shop(
             filling.cancel()
     except TimeoutError:
         console.print(f"the time is over after {options.deadline:g} seconds", style="red")
+        for one in crowd.visits:
+            if not one.ended:
+                told = f"still in the shop: {one.shopper.name} ({one.situation.name}), {one.state}"
+                console.print(told, style="red", highlight=False)
     except ExceptionGroup as group_error:
         raise group_error.exceptions[0] from None
     return crowd

@@ -15,6 +15,7 @@ Json = dict[str, Any]
 PATIENCE = (0.2, 0.3, 0.5, 0.8)  # seconds between repetitions, the last one for ever
 AWAY = frozenset({408, 429, 500, 502, 503, 504})
 DECISION_SECONDS = 2  # `Prefer: wait`
+CALL_SECONDS = 20.0  # for all of a call, however slowly it comes
 
 
 class Unexpected(Exception):
@@ -196,11 +197,12 @@ class Storefront:
         while True:
             wait = next(waits, PATIENCE[-1])
             try:
-                answer = await self.http.request(method, url, json=body, headers=headers)
+                async with asyncio.timeout(CALL_SECONDS):
+                    answer = await self.http.request(method, url, json=body, headers=headers)
                 if answer.status_code not in AWAY:
                     return answer
                 wait = max(wait, _retry_after(answer))
-            except httpx.TransportError:
+            except (httpx.TransportError, TimeoutError):
                 pass  # refused or broken off: the service is down, or the answer was lost
             await asyncio.sleep(wait)
 

@@ -322,10 +322,10 @@ def test_an_interrupted_demo_leaves_no_process_behind(how: signal.Signals) -> No
 
 
 def test_a_small_demo_with_a_kill_balances() -> None:
-    command = [sys.executable, "-m", "deploy.demo", "--shoppers", "18", "--kills", "1"]
+    options = ("--shoppers", "18", "--kills", "1", "--deadline", "120")
     run = subprocess.run(
-        command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=100,
-        check=False,
+        [sys.executable, "-m", "deploy.demo", *options], cwd=ROOT, env=dict(os.environ),
+        capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
     lines = [match for line in run.stdout.splitlines() if (match := LAST_LINE.fullmatch(line))]
