@@ -26,7 +26,8 @@ async def test_after_the_consent_window_the_shopper_is_asked_again(tmp_path: Pat
 async def test_an_unknown_outcome_past_the_window_is_looked_up_but_not_repeated(
     tmp_path: Path,
 ) -> None:
-    async with staged(tmp_path, CONSENT_WINDOW="1s") as stage:
+    # Long enough for the submission, and over before it could be repeated.
+    async with staged(tmp_path, CONSENT_WINDOW="4s", PLATFORM_SETTLE="5") as stage:
         checkout = await stage.paid()
         await stage.fault(checkout, "before_commit")
         unknown = await stage.buy(checkout)
@@ -34,7 +35,7 @@ async def test_an_unknown_outcome_past_the_window_is_looked_up_but_not_repeated(
         async def given_up() -> bool:
             return "unknown.consent_expired" in await stage.rules(unknown)
 
-        await eventually(given_up)
+        await eventually(given_up, 30.0)
         assert (await stage.purchase(unknown["id"]))["state"] == "unknown"
         assert len(stage.submissions(checkout.upstream)) == 1
         # The order of somebody else's repeat is found by its event, and ends it.
