@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from handlers.tables import TABLE, Table
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Times and limits. The defaults are DESIGN's; tests and the demo shorten the times."""
 
     live: bool = False
+    table: Table = TABLE  # of remedies, with the merchant's own rows
     settle: timedelta = timedelta(seconds=120)
     consent_window: timedelta = timedelta(minutes=30)
     hold_deadline: timedelta = timedelta(days=7)
