@@ -94,9 +94,12 @@ class When:
         return self.parameter == root(parameter or "")
 
     @property
-    def rank(self) -> tuple[bool, bool, bool]:
-        """The more it names the earlier it counts: code, then parameter, then charge type."""
-        return self.code is not None, self.parameter is not None, self.charge is not None
+    def rank(self) -> tuple[bool, int, bool]:
+        """The more it names the earlier it counts: code, then parameter, then charge type.
+
+        `shipFrom.address` names more than `shipFrom`.
+        """
+        return self.code is not None, len(self.parameter or ""), self.charge is not None
 
 
 @dataclass(frozen=True, slots=True)
