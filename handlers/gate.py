@@ -109,11 +109,11 @@ def stepped_up(purchase: Purchase, sight: Sight, _m: Moment, _policy: Policy) ->
     return None
 
 
-def session_ready(purchase: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+def session_ready(purchase: Purchase, sight: Sight, _m: Moment, policy: Policy) -> Hold | None:
     """The session is in the one state that is safe to submit (PLATFORM §3.1)."""
     sources = bool(sight.checkout.payment.sources)
     row = session_row(sight.session.state, sources=sources).then
-    if row.action is Action.SUBMIT or _free(purchase, sight):
+    if row.action is Action.SUBMIT or (policy.submit_free and _free(purchase, sight)):
         return None
     if row.action is Action.TOP_UP:
         return _short(sight, row.rule)

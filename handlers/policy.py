@@ -18,6 +18,7 @@ class Policy:
     retry_deadline: timedelta = timedelta(days=1)
     permit_life: timedelta = timedelta(seconds=10)
     max_submissions: int = 5  # I9
+    submit_free: bool = True  # a free order from `requires_source`, once (PLATFORM §3.4)
     max_repeats: int = 3  # of one submission without an answer (PLATFORM §4.4, step 5)
     redirect_hosts: tuple[str, ...] = ()
     step_up: bool = False  # one 409 may be answered on the same checkout (PLATFORM §4.2)

@@ -8,6 +8,8 @@ from dataclasses import asdict
 
 from consumer.cli.failures import USAGE, Failure
 from consumer.cli.printing import print_json, print_table
+from consumer.settings import load_store
+from consumer.settings.remedies import load_changes
 from handlers.policy import Policy
 from handlers.remedies.courses import COURSES, in_words
 from handlers.remedies.listing import ANY, Line, Part, lines
@@ -34,12 +36,46 @@ How to read it:
 - The codes are for your team. No shopper, log line or metric ever shows one.
 """
 
+OWN_ROWS = """## 7. Your own rows
+
+`ORDER_RESCUE_REMEDIES_FILE` names a TOML file. Each `[[row]]` says which answers it is about
+(`status`, and as you like `code`, `parameter`, `charge_type`) and what is different about them; the
+rest stays as above. The service does not start with a file that has unknown keys, two rows about
+the same, or a row that is looser than the table; the message names the line.
+
+```toml
+[[row]]                    # never the same card again after this one
+status = 409
+code = "do_not_honor"
+again = 0                  # "same source"
+
+[[row]]                    # a failed renewal ends there
+status = 409
+code = "insufficient_funds"
+charge_type = "merchant_initiated"
+remedy = "stop"
+
+[choices]                  # where the platform's documents are silent; these are the defaults
+submit_free_orders = true  # false: a free order without a payment method waits for one
+redirect_reopenings = 1    # 0: a return in vain from the provider's page is enough
+repeats = 3                # of a submission without an answer, each after settling; 0 to 3
+
+[limits]
+submissions = 5            # a purchase; 1 to 5
+```
+
+`new_checkout`, `repair` and `replace` may become `person` or `stop`, `step_up` may become
+`new_checkout` as well, `person` may become `stop`. Everything else is what keeps a shopper from
+paying twice, and stays.
+"""
+
 
 def remedies(*, as_json: bool, as_markdown: bool) -> None:
     """Print the table. Raises Failure if asked for both kinds."""
     if as_json and as_markdown:
         raise Failure("--json and --markdown exclude each other", USAGE)
-    policy = Policy()
+    file = load_store().remedies_file
+    policy = Policy(**load_changes(file).fields()) if file else Policy()
     found = lines(policy.table, policy)
     if as_json:
         return print_json({"data": [_wire(line) for line in found]})
@@ -127,7 +163,7 @@ def page(found: Sequence[Line], policy: Policy) -> str:
                 ),
             ),
         ]
-    )  # fmt: skip
+    ) + OWN_ROWS  # fmt: skip
 
 
 def _section(title: str, content: Iterable[str]) -> list[str]:
