@@ -22,7 +22,7 @@ INSTALLED := $(VENV)/.installed
 SOURCES := $(wildcard schemas handlers consumer deploy tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help install services test check demo sandbox run lock clean
+.PHONY: help install services test check demo sandbox run lock remedies clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -98,6 +98,9 @@ lock: ## write requirements/*.txt anew; LOCK_FLAGS=--upgrade takes newer version
 	$$compile pyproject.toml --group dev --output-file requirements/dev.txt; \
 	$$compile pyproject.toml --extra otel $$tested --output-file requirements/runtime.txt; \
 	$$compile --group build $$tested --output-file requirements/build.txt
+
+remedies: $(INSTALLED) ## write docs/remedies.md from the table of remedies
+	@$(VENV)/bin/order-rescue remedies --markdown >docs/remedies.md
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .lock-venv .services build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

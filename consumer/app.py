@@ -36,6 +36,7 @@ from consumer.purger import Purger
 from consumer.relay import Endpoint, Relay, Sink
 from consumer.router import Router
 from consumer.settings import Settings
+from consumer.settings.remedies import load_changes
 from consumer.signals import Signal
 from consumer.store import inbox, leases
 from consumer.store.engine import Store, StoreUnavailable
@@ -61,7 +62,10 @@ log = structlog.get_logger("order_rescue")
 
 def policy(settings: Settings) -> Policy:
     """The merchant's choices for the rules."""
+    file = settings.remedies_file
+    changes = load_changes(file).fields() if file else {}
     return Policy(
+        **changes,
         live=settings.live,
         settle=timedelta(seconds=settings.platform_settle),
         consent_window=settings.consent_window,

@@ -3,21 +3,13 @@
 The platform itself repeats captures for up to 30 days; nothing of ours makes a second order.
 """
 
+from handlers.remedies.later import LATER
 from schemas.platform import Order
 from schemas.purchase import Reason
 
-# Event type -> what it says of the order; None: that it is over. Synonyms: PLATFORM §6.1.
-TROUBLES: dict[str, Reason] = {
-    "order.charge.capture.failed": Reason.CAPTURE_FAILED,
-    "order.charge.reauth.failed": Reason.REAUTHORIZATION_FAILED,
-    "order.dispute": Reason.DISPUTED,
-    "order.chargeback": Reason.CHARGEBACK,
-}
-ENDS: dict[str, Reason] = {
-    "order.charge.capture.complete": Reason.CAPTURE_FAILED,
-    "order.charge.capture.completed": Reason.CAPTURE_FAILED,
-    "order.dispute.resolved": Reason.DISPUTED,
-}
+# Event type -> what it says of the order, and what it says is over. Synonyms: PLATFORM §6.1.
+TROUBLES: dict[str, Reason] = {row.event: row.reason for row in LATER}
+ENDS: dict[str, Reason] = {event: row.reason for row in LATER for event in row.over}
 
 
 def trouble_told(type: str, known: Reason | None) -> Reason | None:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from handlers.decision import Decision
-from handlers.gate import BROKEN, CREDIT, WAITING
+from handlers.gate import CREDIT
 from handlers.moves import change, read, step
+from handlers.remedies.sessions import BROKEN, WAITING
 from handlers.sight import Sight
 from schemas.commands import AttachSource, CreateCredit, DetachSource, Planned
 from schemas.facts import Fact, KeyTaken, KeyWanted

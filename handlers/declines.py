@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from handlers.decision import Decision
 from handlers.moves import change, read, with_link
+from handlers.policy import Policy
 from handlers.sight import reading_in
-from handlers.tables import remedy
+from handlers.tables import remedy_for
 from schemas.base import JsonObject
 from schemas.platform import Checkout
 from schemas.purchase import Condition, Declined, Purchase, State, Submission
@@ -40,9 +41,9 @@ def shared(purchase: Purchase, entries: Iterable[Declined]) -> Purchase:
     return change(purchase, declined=tuple(known.values()))
 
 
-def refused(purchase: Purchase, checkout_id: str, rejection: Rejected) -> Purchase:
+def refused(purchase: Purchase, checkout_id: str, rejection: Rejected, policy: Policy) -> Purchase:
     """A 409 that somebody else received: the checkout is dead (I3), its source to be read."""
-    again = remedy(rejection).again
+    again = remedy_for(purchase, rejection, policy.table).again
     return with_link(purchase, checkout_id, condition=Condition.DEAD, unread=again)
 
 

@@ -8,6 +8,8 @@ from handlers.asks import collect_payment, correct_checkout
 from handlers.completeness import bills, faults, recurring
 from handlers.decision import Moment
 from handlers.policy import Policy
+from handlers.remedies.sessions import session_row
+from handlers.remedies.words import Action
 from handlers.sight import Sight, expired
 from handlers.step_up import asked
 from schemas.base import JsonObject
@@ -31,15 +33,6 @@ class Hold:
 Check = Callable[[Purchase, Sight, Moment, Policy], Hold | None]
 
 CREDIT = "customerCredit"
-READY = "requires_confirmation"
-# PLATFORM §3.1; what is in neither table is unknown and never passes.
-WAITING = frozenset(
-    {
-        *("confirmed", "processing", "chargeable", "pending_redirect", "pending_funds"),
-        *("pending", "complete"),
-    }
-)
-BROKEN = frozenset({"failed", "cancelled"})
 UNUSABLE_SOURCES = frozenset({"failed", "cancelled"})
 NOT_WITH_CREDIT = frozenset({"amazonPay"})  # PLATFORM §3.5
 # A source that the provider must still release before the submission (PLATFORM §2.7).
@@ -116,21 +109,19 @@ def stepped_up(purchase: Purchase, sight: Sight, _m: Moment, _policy: Policy) ->
     return None
 
 
-def session_ready(purchase: Purchase, sight: Sight, _m: Moment, _policy: Policy) -> Hold | None:
+def session_ready(purchase: Purchase, sight: Sight, _m: Moment, policy: Policy) -> Hold | None:
     """The session is in the one state that is safe to submit (PLATFORM §3.1)."""
-    state = sight.session.state
-    if state == READY or _free(purchase, sight):
+    sources = bool(sight.checkout.payment.sources)
+    row = session_row(sight.session.state, sources=sources).then
+    if row.action is Action.SUBMIT or (policy.submit_free and _free(purchase, sight)):
         return None
-    if state == "requires_source" and sight.checkout.payment.sources:
-        return _short(sight, "gate.payment_incomplete")
-    if state == "requires_source":
-        return _payment(sight, "gate.payment_required", "PLATFORM §3.1")
-    if state in BROKEN:
-        return _payment(sight, "gate.session_broken", "PLATFORM §3.1", "payment.choose_another")
-    if state == "requires_action":
+    if row.action is Action.TOP_UP:
+        return _short(sight, row.rule)
+    if row.action is Action.COLLECT:
+        return _payment(sight, row.rule, row.source, row.message)
+    if row.action is Action.STEP_UP:
         return _step_up(sight)
-    rule = "gate.session_in_flight" if state in WAITING else "gate.session_state_unknown"
-    return Hold(Reason.IN_FLIGHT, rule, "PLATFORM §3.1", "order.checking")
+    return Hold(Reason.IN_FLIGHT, row.rule, row.source, row.message)
 
 
 def _free(purchase: Purchase, sight: Sight) -> bool:

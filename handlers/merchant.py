@@ -11,6 +11,7 @@ from handlers.decision import Decision, Moment, ignore
 from handlers.moves import change, check, hold, with_current
 from handlers.policy import Policy
 from handlers.sight import Sight, evidence
+from handlers.tables import TABLE, Action
 from handlers.waiting import overdue
 from schemas.base import JsonObject
 from schemas.facts import OrderRejected
@@ -18,8 +19,7 @@ from schemas.purchase import Condition, Link, Purchase, Reason, State, Submissio
 from schemas.requests import RejectionReport
 from schemas.results import Reading, Rejected
 
-BUSY = 429
-NO_ANSWER = frozenset({404, 408})  # and every 5xx: an order may exist all the same (I6)
+NOT_FOUND = 404  # a report may have lost what was not found: an order may exist (I6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ def on_rejected(
     report = fact.report
     seen: dict[str, object] = {"status": report.status, "checkout": report.checkout_id}
     if _refused_since(purchase, report):
-        return _learnt_late(purchase, report, moment, seen)
+        return _learnt_late(purchase, report, moment, policy, seen)
     if rule := _nothing_to_us(purchase, report):
         return ignore(purchase, rule, "DESIGN, Events of our own", **seen)
     if report.checkout_id not in purchase.checkout_ids:
         purchase = chain.joined_rejected(purchase, report, min(fact.created, moment.at))
     purchase = _recorded(purchase, report, moment)
     if purchase.state is State.REVIEW and purchase.reason is not Reason.CREDENTIALS:
-        noted = change(_weighed(purchase, report, moment), permit=None)
+        noted = change(_weighed(purchase, report, moment, policy), permit=None)
         return Decision(noted, "merchant.rejected_in_review", "DESIGN, HTTP", evidence=seen)
     return _answered(purchase, report, moment, policy, seen)
 
@@ -65,11 +65,17 @@ def _refused_since(purchase: Purchase, report: RejectionReport) -> bool:
 
 
 def _learnt_late(
-    purchase: Purchase, report: RejectionReport, moment: Moment, seen: dict[str, object]
+    purchase: Purchase,
+    report: RejectionReport,
+    moment: Moment,
+    policy: Policy,
+    seen: dict[str, object],
 ) -> Decision:
     """The next reading is one of that checkout; where nothing is under way, it is now."""
     verdict = Rejected(status=report.status, problems=report.error.errors)
-    noted = declines.refused(_recorded(purchase, report, moment), report.checkout_id, verdict)
+    noted = declines.refused(
+        *(_recorded(purchase, report, moment), report.checkout_id, verdict, policy)
+    )
     rule = "merchant.rejected_before"
     if purchase.state is not State.HELD:
         return Decision(noted, rule, "I9", evidence=seen)
@@ -151,9 +157,11 @@ def _numbered(purchase: Purchase, report: RejectionReport) -> tuple[int, int]:
 
 
 def _outcome(status: int) -> str:
-    if status == BUSY:
+    """What the status alone means, as the table of remedies has it."""
+    action = TABLE.row(status, None, None, None).then.action
+    if action is Action.WAIT:
         return "unavailable"
-    return "unknown" if status in NO_ANSWER or status >= 500 else "rejected"
+    return "unknown" if action is Action.LOOK or status == NOT_FOUND else "rejected"
 
 
 def _answered(
@@ -174,7 +182,7 @@ def _answered(
             return _checked(purchase, "merchant.not_processed", "PLATFORM §4.3", seen)
     if rejection.leaves_open(verdict):
         return rejection.to_operator(purchase, verdict)
-    purchase = _weighed(purchase, report, moment)
+    purchase = _weighed(purchase, report, moment, policy)
     if purchase.unsettled_since:
         return unknown.look(purchase, "merchant.rejected_after_unknown", moment, seen)
     return _checked(purchase, "merchant.rejected", "I3", seen)
@@ -185,7 +193,9 @@ def _checked(purchase: Purchase, rule: str, source: str, seen: JsonObject) -> De
     return Decision(checked, rule, source, commands, evidence=seen)
 
 
-def _weighed(purchase: Purchase, report: RejectionReport, moment: Moment) -> Purchase:
+def _weighed(
+    purchase: Purchase, report: RejectionReport, moment: Moment, policy: Policy
+) -> Purchase:
     """A definite no waits for the proof that no order exists; a 409 ends the checkout at once.
 
     Silence must settle, also if that is after a review (I6).
@@ -196,8 +206,8 @@ def _weighed(purchase: Purchase, report: RejectionReport, moment: Moment) -> Pur
     if rejection.leaves_open(verdict) or _outcome(report.status) != "rejected":
         return purchase
     if report.status == 409:
-        purchase = declines.refused(purchase, report.checkout_id, verdict)
-    return change(purchase, verdict=submission.harder(purchase.verdict, verdict))
+        purchase = declines.refused(purchase, report.checkout_id, verdict, policy)
+    return change(purchase, verdict=submission.harder(purchase, verdict, policy))
 
 
 def on_reading(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from handlers import provider, stale
 from handlers.aftermath import trouble_read
 from handlers.decision import Decision, Moment, ignore
-from handlers.matrix import PENDING, Meaning, for_fraud, meaning, payment_failed
+from handlers.matrix import PENDING, Ending, Meaning, ending, meaning
 from handlers.moves import change, end, step, with_condition
 from handlers.policy import Policy
 from schemas.commands import Planned, ReadOrder
@@ -115,7 +115,8 @@ def settle(
         return _duplicate(purchase, record, rivals)
     if rivals or _former(purchase, record, known):
         if known is None or known.state not in GONE:
-            purchase = stale.declined(purchase, record)  # nobody else will look at its charges
+            # Nobody else will look at its charges.
+            purchase = stale.declined(purchase, record, policy)
         return Decision(purchase, FORMER, "I5", evidence=seen)
     settled = change(
         purchase,
@@ -183,7 +184,9 @@ def _meant(
     policy: Policy,
 ) -> Decision:
     """What the order means now that it was read (PLATFORM §4.1, §5.6, §5.7, §5.11)."""
-    found = meaning(record, page=bool(provider.page(order)))
+    at_once = how == "submission.created"  # row 10: ask for new payment
+    given_up = at_once or purchase.replacing == record.id
+    found = meaning(record, page=bool(provider.page(order)), given_up=given_up)
     if purchase.cancel_requested and purchase.state is not State.ACCEPTED:
         return _cancelling(purchase, record)
     if purchase.state is State.ACCEPTED:
@@ -203,8 +206,8 @@ def _meant(
         case Meaning.BLOCKED:
             lost = end(purchase, State.LOST, Reason.BLOCKED, "order.failed")
             return Decision(lost, "order.ended", SOURCE)
-        case Meaning.CANCELLED:
-            return _cancelled(purchase, record, how, policy)
+        case Meaning.REFUSED | Meaning.UNPAID | Meaning.CANCELLED:
+            return _cancelled(purchase, found, record, policy)
         case Meaning.FAILED:
             return stale.begin(purchase, record, "order.not_paid")
         case Meaning.UNKNOWN:
@@ -240,14 +243,12 @@ def live_orders(purchase: Purchase) -> list[OrderRecord]:
     return [order for order in purchase.orders if order.state not in GONE]
 
 
-def _cancelled(purchase: Purchase, record: OrderRecord, how: str, policy: Policy) -> Decision:
+def _cancelled(purchase: Purchase, found: Meaning, record: OrderRecord, policy: Policy) -> Decision:
     """Who ended it: the bank or a deadline may be recovered from, a person or fraud may not."""
-    if for_fraud(record):
+    if found is Meaning.REFUSED:
         lost = end(purchase, State.LOST, Reason.FRAUD, "order.failed")
         return Decision(lost, "order.final", SOURCE)
-    at_once = how == "submission.created"  # row 10: ask for new payment
-    unpaid = purchase.replacing == record.id or at_once or payment_failed(record)
-    if unpaid and purchase.state is not State.LOST:  # what is lost is not tried again
+    if found is Meaning.UNPAID and purchase.state is not State.LOST:  # what is lost stays so
         return stale.recover(purchase, record, policy)
     lost = end(purchase, State.LOST, Reason.CANCELLED, "order.cancelled")
     return Decision(lost, "order.cancelled", SOURCE)
@@ -257,7 +258,8 @@ def _cancelling(purchase: Purchase, record: OrderRecord) -> Decision:
     """The shopper had cancelled: take the order back, and promise nothing before it is read."""
     if record.state not in GONE:
         return stale.take_back(purchase, record, "order.take_back")
-    reason = Reason.FRAUD if for_fraud(record) else Reason.CANCELLED
+    fraud = ending(record, given_up=False) is Ending.FRAUD
+    reason = Reason.FRAUD if fraud else Reason.CANCELLED
     message = "order.failed" if reason is Reason.FRAUD else "order.cancelled"
     lost = end(purchase, State.LOST, reason, message)
     return Decision(lost, "order.cancelled", SOURCE)

@@ -3,18 +3,22 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from handlers.tables import TABLE, Table
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Times and limits. The defaults are DESIGN's; tests and the demo shorten the times."""
 
     live: bool = False
+    table: Table = TABLE  # of remedies, with the merchant's own rows
     settle: timedelta = timedelta(seconds=120)
     consent_window: timedelta = timedelta(minutes=30)
     hold_deadline: timedelta = timedelta(days=7)
     retry_deadline: timedelta = timedelta(days=1)
     permit_life: timedelta = timedelta(seconds=10)
     max_submissions: int = 5  # I9
+    submit_free: bool = True  # a free order from `requires_source`, once (PLATFORM §3.4)
     max_repeats: int = 3  # of one submission without an answer (PLATFORM §4.4, step 5)
     redirect_hosts: tuple[str, ...] = ()
     step_up: bool = False  # one 409 may be answered on the same checkout (PLATFORM §4.2)

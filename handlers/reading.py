@@ -16,7 +16,7 @@ from handlers import (
 from handlers.changes import attach, not_processed, update
 from handlers.completeness import known_repairs, located
 from handlers.decision import Decision, Moment, ignore
-from handlers.gate import WAITING, Hold, examine
+from handlers.gate import Hold, examine
 from handlers.links import noted
 from handlers.moves import (
     change,
@@ -32,6 +32,7 @@ from handlers.order_bodies import parsed
 from handlers.paths import contains, digest, value_at
 from handlers.policy import Policy
 from handlers.rejection import SESSION_FAULT, SOURCE_FAULT
+from handlers.remedies.sessions import WAITING
 from handlers.sight import Sight, evidence, reading_in, seen_in
 from handlers.waiting import overdue
 from schemas.base import JsonObject

@@ -9,14 +9,20 @@ from handlers.decision import Decision, Moment
 from handlers.moves import change, check, end, enter, with_condition, with_current
 from handlers.paths import digest
 from handlers.policy import Policy
+from handlers.remedies.answers import GOODS
 from handlers.sight import Sight
-from handlers.tables import DATA_CONFLICT, GOODS, Action, Remedy, path, remedy
+from handlers.tables import Action, Remedy, created_only, path, remedy, remedy_for
 from schemas.commands import Permit
 from schemas.platform import Checkout, Session
 from schemas.purchase import Condition, Fault, Purchase, Reason, State
 from schemas.results import PlatformProblem, Rejected
 
+REMEDIES = (
+    *(Action.NEW_CHECKOUT, Action.REPAIR, Action.REPLACE, Action.OPERATOR, Action.PERSON),
+    *(Action.STOP, Action.END),
+)
 SESSION_FAULT = "payment.session"
+ENDS = {Action.END: Reason.FRAUD, Action.STOP: Reason.STOPPED}
 SOURCE_FAULT = "payment.source"  # a chosen source was refused: none is charged in its place (I9)
 
 
@@ -57,7 +63,7 @@ def apply(
     policy: Policy,
 ) -> Decision:
     """The platform said no, and no order exists: the one remedy of the table."""
-    row = remedy(rejection)
+    row = remedy_for(purchase, rejection, policy.table)
     ours = permit if isinstance(permit, Permit) else None  # the merchant's is dead already
     if step_up.applies(purchase, rejection, ours, policy):
         return step_up.begin(purchase, _seen(rejection))
@@ -68,20 +74,23 @@ def apply(
     return _told(purchase, rejection, row, moment, policy)
 
 
-def too_late(purchase: Purchase, rejection: Rejected, permit: Permit) -> Purchase:
+def too_late(purchase: Purchase, rejection: Rejected, permit: Permit, policy: Policy) -> Purchase:
     """A 409 about a checkout that the purchase has moved on from: dead and declined all the same.
 
     What the shopper has chosen since stays chosen.
     """
     dead = with_condition(purchase, permit.checkout_id, Condition.DEAD)
-    return declined_late(dead, rejection, permit)
+    return declined_late(dead, rejection, permit, policy)
 
 
-def declined_late(purchase: Purchase, rejection: Rejected, permit: Permit) -> Purchase:
+def declined_late(
+    purchase: Purchase, rejection: Rejected, permit: Permit, policy: Policy
+) -> Purchase:
     """The purchase with the source declined that an earlier permit of it charged."""
     if permit.source_id is None:
         return purchase
-    again = remedy(rejection).again if permit.reusable else 0
+    row = remedy_for(purchase, rejection, policy.table)
+    again = row.again if permit.reusable else 0
     return declines.noted(purchase, permit.source_id, again)
 
 
@@ -90,7 +99,7 @@ def not_stepped_up(purchase: Purchase, sight: Sight, moment: Moment, policy: Pol
     dead, as after any 409 (I3; PLATFORM §4.2). A saved source that they chose goes to the next."""
     last = step_up.refused(purchase)[-1]
     rejection = Rejected(status=409, problems=last.problems, request_id=last.request_id)
-    row = remedy(rejection)
+    row = remedy_for(purchase, rejection, policy.table)
     reusable = bool(sight.source and sight.source.reusable)
     dead = with_condition(_noted(purchase, last.checkout_id, row), last.checkout_id, Condition.DEAD)
     dead = _declined(dead, last.source_id, row, reusable=reusable)
@@ -109,7 +118,7 @@ def _told(
     return Decision(
         *(decision.purchase, row.rule, row.source, decision.commands),
         evidence=_seen(rejection) | {"remedy": row.action.value},
-        alternatives=tuple(action.value for action in Action if action is not row.action),
+        alternatives=tuple(action.value for action in REMEDIES if action is not row.action),
         alert=alert,
     )
 
@@ -128,7 +137,7 @@ def _declined(
 ) -> Purchase:
     """The purchase with this source declined; with its credits, if they alone paid (I9)."""
     if source_id is None:
-        return purchase if row is DATA_CONFLICT else refuse_all(purchase)
+        return refuse_all(purchase) if row.charged else purchase
     # A source that is not saved can't be chosen again anyway: it was used up by this charge.
     known = declines.noted(purchase, source_id, row.again if reusable else 0)
     return change(known, wanted_source=None, save_source=False)
@@ -137,14 +146,14 @@ def _declined(
 def _remedied(
     purchase: Purchase, rejection: Rejected, row: Remedy, moment: Moment, policy: Policy
 ) -> Decision:
-    if row.action is Action.END:
-        return Decision(end(purchase, State.LOST, Reason.FRAUD, row.message), "", "")
+    if row.action in ENDS:
+        return Decision(end(purchase, State.LOST, ENDS[row.action], row.message), "", "")
     if purchase.cancel_requested:
         return Decision(end(purchase, State.LOST, Reason.CANCELLED, "order.cancelled"), "", "")
     if purchase.attempts >= policy.max_submissions:
         return Decision(end(purchase, State.LOST, Reason.EXHAUSTED, "order.failed"), "", "")
     purchase = _with_faults(purchase, rejection)
-    if row.action is Action.PERSON:
+    if row.action not in (Action.NEW_CHECKOUT, Action.REPLACE, Action.REPAIR):
         return Decision(end(purchase, State.REVIEW, Reason.UNDECIDED, "order.checking"), "", "")
     if row.action is Action.REPLACE:
         return _uncorrectable_here(purchase, row, moment, policy)
@@ -178,7 +187,7 @@ def fault_of(problem: PlatformProblem) -> Fault | None:
         return Fault(path=SESSION_FAULT, problem="refused")
     if problem.code in GOODS:
         return Fault(path="items", problem="unavailable")
-    place = path(problem) or _create_only(problem.parameter)
+    place = created_only(problem) or path(problem)
     if place is None:
         return None
     missing = (problem.code or "").startswith(("missing", "additional_information"))
@@ -195,14 +204,6 @@ def source_fault(checkout: Checkout | None = None) -> Fault:
     """A chosen source was refused; whatever else is attached waits for the shopper's word (I9)."""
     seen = digest(paid_by(checkout)) if checkout else None
     return Fault(path=SOURCE_FAULT, problem="refused", digest=seen)
-
-
-def _create_only(parameter: str | None) -> str | None:
-    """`items` for `items`, `price` and `planId`; the others under their own names."""
-    if parameter in ("price", "planId"):
-        return "items"
-    root = (parameter or "").split(".")[0].split("[")[0]
-    return root if root in ("items", "discount", "taxInclusive", "disclosures") else None
 
 
 def _noted(purchase: Purchase, checkout_id: str, row: Remedy) -> Purchase:

@@ -16,6 +16,7 @@ from handlers.gate import UNUSABLE_SOURCES
 from handlers.paths import present
 from handlers.sight import Sight, expired
 from handlers.step_up import UNAUTHENTICATED
+from handlers.tables import charge_type
 from schemas.base import JsonObject
 from schemas.platform import Source
 from schemas.purchase import Purchase
@@ -66,7 +67,6 @@ def _shown(purchase: Purchase, document: JsonObject) -> JsonObject:
     seen = block if isinstance(block, dict) else {}
     year, month = seen.get("expirationYear"), seen.get("expirationMonth")
     dated = isinstance(year, int) and isinstance(month, int)
-    charge = (purchase.create_request or {}).get("chargeType")
     return {
         "id": source.id,
         "type": source.type,
@@ -74,7 +74,7 @@ def _shown(purchase: Purchase, document: JsonObject) -> JsonObject:
         "lastFour": seen.get("lastFourDigits"),
         "expires": f"{year:04d}-{month:02d}" if dated else None,
         "clientSecret": document.get("clientSecret"),
-        "authenticate": charge not in UNAUTHENTICATED,
+        "authenticate": charge_type(purchase) not in UNAUTHENTICATED,
     }
 
 

@@ -27,7 +27,7 @@ from handlers.moves import (
     wake,
 )
 from handlers.policy import Policy
-from handlers.tables import Action, remedy
+from handlers.tables import Action, remedy_for
 from schemas.commands import CancelOrder, InspectOrder, Line, ReadOrder
 from schemas.facts import CommandEnded
 from schemas.platform import Source
@@ -182,9 +182,9 @@ def recover(purchase: Purchase, order: OrderRecord, policy: Policy) -> Decision:
     Its source was declined as its charge says; what no rejection may lead to another try of
     ends here too (I9).
     """
-    row = remedy(_as_rejection(order))
+    row = remedy_for(purchase, _as_rejection(order), policy.table)
     free = change(purchase, order=None, replacing=None, returns=0, permit=None, wanted_source=None)
-    free = declined(free, order)
+    free = declined(free, order, policy)
     if order.source_id is None:
         free = refuse_all(free)  # credit alone paid, in vain: the shopper is asked
     if row.action is Action.END:
@@ -199,10 +199,10 @@ def recover(purchase: Purchase, order: OrderRecord, policy: Policy) -> Decision:
     return Decision(checking, "order.replace", "PLATFORM §5.6", commands)
 
 
-def declined(purchase: Purchase, order: OrderRecord) -> Purchase:
+def declined(purchase: Purchase, order: OrderRecord, policy: Policy) -> Purchase:
     """The purchase with the sources whose charges failed; one that was abandoned was not
     declined."""
-    again = remedy(_as_rejection(order)).again
+    again = remedy_for(purchase, _as_rejection(order), policy.table).again
     failed = [charge for charge in order.charges if charge.state == "failed"]
     for id in sorted({id for charge in failed if (id := charge.source_id or order.source_id)}):
         purchase = declines.noted(purchase, id, again)

@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from handlers.decision import Decision
 from handlers.moves import change, check, with_current
 from handlers.policy import Policy
+from handlers.remedies.words import MERCHANT, MOTO
 from handlers.sight import Sight
+from handlers.tables import Action, charge_type
 from schemas.base import JsonObject
 from schemas.commands import Permit
 from schemas.platform import Session
@@ -23,13 +25,13 @@ from schemas.results import Rejected
 
 CODE = "additional_payment_action_required"
 ACTION = "sca_required"
-UNAUTHENTICATED = ("merchant_initiated", "moto")  # SCA does not apply to these (PLATFORM §5.5)
+UNAUTHENTICATED = (MERCHANT, MOTO)  # SCA does not apply to these (PLATFORM §5.5)
 
 
 def applies(purchase: Purchase, rejection: Rejected, permit: Permit | None, policy: Policy) -> bool:
     """Whether this rejection may be answered by a step-up on the same checkout."""
-    codes = {problem.code for problem in rejection.problems}
-    return rejection.status == 409 and codes == {CODE} and _allowed(purchase, permit, policy)
+    row = policy.table.remedy(rejection, charge_type(purchase))
+    return row.action is Action.STEP_UP and _allowed(purchase, permit, policy)
 
 
 def unheard(purchase: Purchase, session: Session, policy: Policy) -> bool:
@@ -46,7 +48,7 @@ def _allowed(purchase: Purchase, permit: Permit | None, policy: Policy) -> bool:
         and not link.stepped_up
         and not purchase.cancel_requested
         and purchase.attempts < policy.max_submissions
-        and (purchase.create_request or {}).get("chargeType") not in UNAUTHENTICATED
+        and charge_type(purchase) not in UNAUTHENTICATED
     )
 
 

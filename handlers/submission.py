@@ -9,7 +9,7 @@ from handlers.moves import backoff, change, check, end, enter, hold, later, step
 from handlers.order_bodies import parsed
 from handlers.policy import Policy
 from handlers.sight import Sight, evidence
-from handlers.tables import Action, remedy
+from handlers.tables import Action, remedy_for
 from schemas.commands import Permit, Submit
 from schemas.facts import CommandEnded
 from schemas.purchase import Condition, Purchase, Reason, State, Submission
@@ -212,11 +212,11 @@ def _rejected(
         # With the silence over, as after a step-up, that attempt's own answer would hide it (I3).
         since = purchase.unsettled_since or moment.at
         if result.status == 409 and purchase.permit and purchase.permit.number != permit.number:
-            purchase = rejection.declined_late(purchase, result, permit)
-        noted = change(purchase, verdict=harder(purchase.verdict, result), unsettled_since=since)
+            purchase = rejection.declined_late(purchase, result, permit, policy)
+        noted = change(purchase, verdict=harder(purchase, result, policy), unsettled_since=since)
         return Decision(noted, "submission.late_verdict", "I6", evidence=_seen(result))
     if purchase.unsettled_since:
-        proving = change(purchase, verdict=harder(purchase.verdict, result))
+        proving = change(purchase, verdict=harder(purchase, result, policy))
         return unknown.look(proving, "submission.rejected_after_unknown", moment)
     return rejection.apply(purchase, result, permit, moment, policy)
 
@@ -248,7 +248,7 @@ def _too_late(
             return decision
         chosen = {"wanted_source": purchase.wanted_source, "save_source": purchase.save_source}
         return replace(decision, purchase=change(decision.purchase, **chosen))
-    noted = rejection.too_late(purchase, result, permit)
+    noted = rejection.too_late(purchase, result, permit, policy)
     return Decision(noted, "submission.late_rejection", "I3", evidence=_seen(result))
 
 
@@ -294,8 +294,12 @@ def _seen(result: Rejected | OutcomeUnknown | Abandoned) -> dict[str, object]:
     }
 
 
-def harder(known: Rejected | None, result: Rejected) -> Rejected:
+def harder(purchase: Purchase, result: Rejected, policy: Policy) -> Rejected:
     """Of two answers about one checkout the final one counts, then a 409: it is dead (I3)."""
-    if known is None:
-        return result
-    return max((known, result), key=lambda v: (remedy(v).action is Action.END, v.status == 409))
+
+    def weight(verdict: Rejected) -> tuple[bool, bool]:
+        action = remedy_for(purchase, verdict, policy.table).action
+        return action in (Action.END, Action.STOP), verdict.status == 409
+
+    known = purchase.verdict
+    return max((known, result), key=weight) if known else result

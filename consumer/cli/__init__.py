@@ -139,6 +139,17 @@ def forget(
     acting.forget(given, clock=SystemClock(), as_json=json)
 
 
+@app.command()
+def remedies(
+    json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a page of Markdown.")] = False,
+) -> None:
+    """Print what is done about every refusal, how often, by whom, and what the shopper reads."""
+    from consumer.cli.remedies import remedies as run
+
+    run(as_json=json, as_markdown=markdown)
+
+
 @app.command("dead-letters")
 def dead_letters(
     starting_after: Annotated[str | None, typer.Option(help="Older than this one.")] = None,

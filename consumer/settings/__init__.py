@@ -30,6 +30,7 @@ from pydantic_settings import (
 
 from consumer.settings import values
 from consumer.settings.kafka import KafkaSettings
+from consumer.settings.remedies import RemediesInvalid, load_changes
 from consumer.settings.values import Token, written
 from consumer.signature import Network
 
@@ -76,6 +77,7 @@ class StoreSettings(BaseSettings):
     database_url: Database = "sqlite:///order-rescue.db"
     database_pool_size: Annotated[int, Field(ge=2, le=200)] = 10
     database_statement_timeout: Annotated[Seconds, Field(ge=1)] = 10.0
+    remedies_file: Annotated[Path, BeforeValidator(values.readable_file)] | None = None
     log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = "json"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
@@ -212,9 +214,19 @@ def _checked(kind: type[Kind], environ: Mapping[str, str], env_file: Path | None
         settings = kind(**_fields(kind, given))
     except ValidationError as error:
         lines += _complaints(error, given)
+    if settings and settings.remedies_file:
+        lines += _remedies(settings.remedies_file)
     if lines or settings is None:
         raise SettingsInvalid(lines)
     return settings
+
+
+def _remedies(file: Path) -> list[str]:
+    try:
+        load_changes(file)
+    except RemediesInvalid as error:
+        return [f"{PREFIX}REMEDIES_FILE: {line}" for line in error.lines]
+    return []
 
 
 def _ours(name: str) -> bool:

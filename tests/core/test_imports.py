@@ -55,6 +55,7 @@ PURE_STDLIB = {
     "dataclasses",
     "datetime",
     "decimal",
+    "difflib",
     "enum",
     "fractions",
     "functools",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from handlers.matrix import MATRIX, Meaning, meaning
+from handlers.matrix import MATRIX, Ending, Meaning, meaning
 from handlers.presentation import view
 from schemas.purchase import ChargeState, OrderRecord, Purchase, Reason, State
 from tests.core.test_regressions import chosen, where
@@ -161,11 +161,18 @@ def record(**fields: Any) -> OrderRecord:
 
 
 def test_every_row_of_the_matrix_is_reached_and_the_first_counts() -> None:
+    charge = (ChargeState(id="a", state="failed"),)
     for row in MATRIX:
-        for state in row.states:
+        for state in row.states or {"levitating"}:
             for session in row.sessions or {None, "complete"}:
-                page = bool(row.page)
-                found = meaning(record(state=state, session_state=session), page=page)
+                seen = record(
+                    state=state,
+                    session_state=session,
+                    charges=charge if row.charges_failed else (),
+                    cancel_reason="fraud" if row.ending is Ending.FRAUD else None,
+                )
+                given_up = row.ending is Ending.UNPAID
+                found = meaning(seen, page=bool(row.page), given_up=given_up)
                 assert found is row.meaning, (row.number, state, session)
 
 
