@@ -90,7 +90,7 @@ async def test_an_order_that_is_not_listed_yet_is_known_from_the_late_answer(
         await house.reaches(id, "unknown")
         await house.reaches(id, "accepted")
         await both_results(house, id)
-        assert second.rules[-1] == "order.accepted"
+        assert second.rules.count("order.accepted") == 1  # a look-up may still answer after it
         assert "order.accepted" not in first.rules
     ledger = shop.sandbox.ledger
     assert len(ledger["submissions"]) == len(ledger["orders"]) == 1
