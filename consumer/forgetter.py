@@ -13,11 +13,10 @@ from functools import partial
 import structlog
 
 from consumer.clock import Clock
-from consumer.store import forgetting
+from consumer.store import forgetting, inbox
 from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.forgetting import Person
 from consumer.store.inbox import Entry
-from consumer.store.work import bury
 
 POLL = 1.0  # seconds between looks
 BATCH = 50  # rows or purchases in one transaction
@@ -57,7 +56,8 @@ class Forgetter:
                 raise
             except Exception as error:  # noqa: BLE001 - one request must not stop the service; it is shown
                 reason = f"not forgotten: {type(error).__name__}"
-                await self.store.write(partial(bury, entry=entry, reason=reason))
+                buried = partial(inbox.mark, seq=entry.seq, status="dead", reason=reason)
+                await self.store.write(buried)
                 log.error("dead letter", fact=entry.type, fact_id=entry.id, reason=reason)
         while found := await self.store.read(lambda c: forgetting.unclean(c, BATCH)):
             for purchase_id in found:

@@ -15,7 +15,7 @@ from consumer.events import REJECTED
 from consumer.platform import ImpossiblePath, Platform, Priority, path
 from consumer.settings import Adopt
 from consumer.signals import Signal
-from consumer.store import admission, dialects, forgetting, inbox, links, purchases
+from consumer.store import admission, dialects, forgetting, inbox, links, parking, purchases
 from consumer.store.engine import Raced, Store, StoreUnavailable
 from consumer.store.facts import Undecidable, envelope, reported, requested
 from consumer.store.inbox import REDRIVEN, Entry, Key, Status
@@ -155,19 +155,19 @@ class Router:
     def _unplaced(self, connection: Connection) -> Entry | None:
         before = self.clock.now() - timedelta(seconds=PLACE_AFTER)
         waiting = (UNPLACED,) if self.adopt == "off" else (UNPLACED, LOOKED_UP)
-        return inbox.parked_as(connection, waiting, before)
+        return parking.parked_as(connection, waiting, before)
 
     async def _expire(self) -> None:
         before = self.clock.now() - KEEP_PARKED
-        if await self.store.look(lambda c: inbox.any_parked(c, before)):
-            expired = await self.store.write(lambda c: inbox.expire_parked(c, before, "not_ours"))
+        if await self.store.look(lambda c: parking.any_since(c, before)):
+            expired = await self.store.write(lambda c: parking.expire(c, before, "not_ours"))
             for _ in range(expired):
                 self.seen("ignored", "not_ours")
 
     async def _unpark(self) -> None:
         """Route again what was parked while its key was being claimed."""
-        if keys := await self.store.look(lambda c: inbox.claimed(c, BATCH)):
-            await self.store.write(lambda c: [inbox.unpark(c, key) for key in keys])
+        if keys := await self.store.look(lambda c: parking.claimed(c, BATCH)):
+            await self.store.write(lambda c: parking.unpark(c, keys))
             self.signal.set()
 
     async def _look_up(self, entry: Entry) -> None:
@@ -199,10 +199,10 @@ class Router:
         self, connection: Connection, entry: Entry, order: JsonObject
     ) -> tuple[Status, str]:
         """Route it, if one of the order's keys has been claimed; else adopt, or park again."""
-        if not inbox.still_parked(connection, entry.seq):
+        if not parking.still_parked(connection, entry.seq):
             return "new", ""
         found = adoption.keys(order)
-        inbox.park(connection, entry.seq, found, LOOKED_UP)
+        parking.park(connection, entry.seq, found, LOOKED_UP)
         if owner := purchases.find(connection, found):
             return _mark(connection, entry, "routed", "", owner)
         if self.adopt == "off":
@@ -225,7 +225,7 @@ class Router:
         return _mark(connection, entry, "routed", "", made.id)
 
     async def _keys(self, entry: Entry) -> list[Key]:
-        return await self.store.read(lambda c: inbox.waits_for(c, entry.seq))
+        return await self.store.read(lambda c: parking.waits_for(c, entry.seq))
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
@@ -270,7 +270,7 @@ def _place(connection: Connection, entry: Entry, event: Envelope) -> tuple[Statu
         return _mark(connection, entry, "ignored", "not_ours")
     only_order = all(kind in ("order", "charge") for kind, _ in found.keys)
     reason = UNPLACED if only_order else LOOKED_UP
-    inbox.park(connection, entry.seq, found.keys, reason)
+    parking.park(connection, entry.seq, found.keys, reason)
     return "parked", reason
 
 

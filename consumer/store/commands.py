@@ -1,6 +1,6 @@
 """Commands: planned, then sending in a commit of their own, then ended by a result."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -53,8 +53,13 @@ def plan(
 
     A key whose attempt has ended is planned once more, as the next attempt.
     """
+    plan_all(connection, [(purchase_id, item) for item in planned], now)
+
+
+def plan_all(connection: Connection, planned: Sequence[tuple[str, Planned]], now: datetime) -> None:
+    """Store commands of many purchases, each beside its purchase's id."""
     if planned:
-        rows = [_columns(purchase_id, item, now) for item in planned]
+        rows = [_columns(purchase_id, item, now) for purchase_id, item in planned]
         connection.execute(_PLAN[connection.dialect.name], rows)
 
 
@@ -103,6 +108,27 @@ def next_due(connection: Connection, purchase_id: str, now: datetime) -> Task | 
     return _task(row) if row else None
 
 
+_NEXT_DUE_OF = dialects.lookup(
+    lambda among: _TASKS.where(
+        among(commands.c.purchase_id),
+        commands.c.status == "planned",
+        commands.c.kind != "wake",
+        commands.c.due <= bindparam("now"),
+    ).order_by(commands.c.seq)
+)
+
+
+def next_due_of(
+    connection: Connection, purchase_ids: Sequence[str], now: datetime
+) -> dict[str, Task]:
+    """Of each of these purchases the oldest command that is to be run now."""
+    found: dict[str, Task] = {}
+    for row in _NEXT_DUE_OF(connection, purchase_ids, now=now):
+        if row.purchase_id not in found:
+            found[row.purchase_id] = _task(row)
+    return found
+
+
 _attempt = (commands.c.key == bindparam("command"), commands.c.attempt == bindparam("number"))
 # What this epoch has started already, by a commit that nobody heard of, it may start again: it
 # sends only after this.
@@ -134,19 +160,29 @@ def start(
     )
 
 
-_END = update(commands).where(*_attempt).values(status="ended")
+_END = dialects.update_lot(commands, where=("key", "attempt"), values=("status", "ended"))
 
 
 def end(connection: Connection, task: Task, result: Result, now: datetime) -> None:
     """Append the result as a fact and complete the command. Never fenced (I7)."""
+    end_all(connection, [(task, result)], now)
+
+
+def end_all(connection: Connection, ended: Sequence[tuple[Task, Result]], now: datetime) -> None:
+    """The same for many commands."""
+    inbox.append(connection, [_result(task, result) for task, result in ended], now)
+    _complete(connection, [task for task, _ in ended], now)
+
+
+def _result(task: Task, result: Result) -> Delivery:
     word = "abandoned" if isinstance(result, Abandoned | NeverSent) else "answer"
     fact = CommandEnded(key=task.key, attempt=task.attempt, command=task.command, result=result)
-    inbox.append(
-        connection,
-        [_internal(Origin.COMMAND, f"{task.key}/{task.attempt}/{word}", fact, task.purchase_id)],
-        now,
-    )
-    connection.execute(_END, {"command": task.key, "number": task.attempt, "ended": now})
+    return _internal(Origin.COMMAND, f"{task.key}/{task.attempt}/{word}", fact, task.purchase_id)
+
+
+def _complete(connection: Connection, tasks: Sequence[Task], now: datetime) -> None:
+    ended = {"status": "ended", "ended": now}
+    _END(connection, [ended | {"of_key": t.key, "of_attempt": t.attempt} for t in tasks])
 
 
 def _internal(
@@ -156,20 +192,24 @@ def _internal(
     return Delivery(origin, id, fact.kind, "internal", body, purchase_id=purchase_id)
 
 
-_SENDING = _TASKS.where(
-    commands.c.purchase_id == bindparam("purchase"),
-    commands.c.status == "sending",
-    or_(commands.c.epoch < bindparam("epoch"), commands.c.epoch.is_(None)),
+_SENDING = dialects.lookup(
+    lambda among: _TASKS.where(among(commands.c.purchase_id), commands.c.status == "sending")
 )
 
 
-def abandon(connection: Connection, purchase_id: str, epoch: int, now: datetime) -> int:
-    """End what an earlier epoch was sending. It may have arrived until its deadline, or now."""
-    rows = connection.execute(_SENDING, {"purchase": purchase_id, "epoch": epoch}).all()
-    for row in rows:
-        task = _task(row)
-        end(connection, task, Abandoned(sent_by=min(task.deadline or now, now)), now)
-    return len(rows)
+def abandon(connection: Connection, epochs: Mapping[str, int], now: datetime) -> int:
+    """End what an epoch before these was sending. It may have arrived until its deadline, or now.
+
+    `epochs`: the purchases' own, by their ids.
+    """
+    rows = _SENDING(connection, list(epochs)) if epochs else ()
+    tasks = [task for row in rows if (task := _task(row)).epoch != epochs[task.purchase_id]]
+    end_all(
+        connection,
+        [(task, Abandoned(sent_by=min(task.deadline or now, now))) for task in tasks],
+        now,
+    )
+    return len(tasks)
 
 
 _wakes = (
@@ -200,18 +240,17 @@ def timer_due(connection: Connection, now: datetime) -> bool:
 
 def fire_due(connection: Connection, now: datetime, limit: int) -> list[str]:
     """Turn due wake-ups into facts; returns the purchases to look at."""
-    rows = connection.execute(_TIMERS_TAKEN, {"now": now, "limit": limit}).all()
-    for row in rows:
-        _fire(connection, _task(row), now)
-    return [row.purchase_id for row in rows]
+    rows = connection.execute(_TIMERS_TAKEN, {"now": now, "limit": limit})
+    tasks = [_task(row) for row in rows]
+    inbox.append(connection, [_fired(task) for task in tasks], now)
+    _complete(connection, tasks, now)
+    return [task.purchase_id for task in tasks]
 
 
-def _fire(connection: Connection, task: Task, now: datetime) -> None:
+def _fired(task: Task) -> Delivery:
     assert task.command.kind == "wake"
     fact = TimerFired(key=task.key, name=task.command.name, hold=task.command.hold)
-    delivery = _internal(Origin.TIMER, f"{task.key}/{task.attempt}", fact, task.purchase_id)
-    inbox.append(connection, [delivery], now)
-    connection.execute(_END, {"command": task.key, "number": task.attempt, "ended": now})
+    return _internal(Origin.TIMER, f"{task.key}/{task.attempt}", fact, task.purchase_id)
 
 
 _due = (

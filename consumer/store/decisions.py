@@ -30,23 +30,24 @@ class Record:
 _RECORD = insert(decisions)
 
 
-def record(connection: Connection, decision: Record) -> None:
-    """Append a decision."""
-    connection.execute(
-        _RECORD,
-        {
-            "purchase_id": decision.purchase_id,
-            "fact_seq": decision.fact_seq,
-            "at": decision.at,
-            "version": decision.version,
-            "state": decision.state,
-            "reason": decision.reason,
-            "rule": decision.rule,
-            "source": decision.source,
-            "evidence": json.dumps(decision.evidence, default=str),
-            "alternatives": json.dumps(list(decision.alternatives)),
-        },
-    )
+def record(connection: Connection, decided: Sequence[Record]) -> None:
+    """Append decisions."""
+    connection.execute(_RECORD, [_columns(decision) for decision in decided])
+
+
+def _columns(decision: Record) -> dict[str, object]:
+    return {
+        "purchase_id": decision.purchase_id,
+        "fact_seq": decision.fact_seq,
+        "at": decision.at,
+        "version": decision.version,
+        "state": decision.state,
+        "reason": decision.reason,
+        "rule": decision.rule,
+        "source": decision.source,
+        "evidence": json.dumps(decision.evidence, default=str),
+        "alternatives": json.dumps(list(decision.alternatives)),
+    }
 
 
 def of_purchase(connection: Connection, purchase_id: str) -> list[Record]:

@@ -1,9 +1,23 @@
 """Where SQLite and PostgreSQL differ: INSERT … ON CONFLICT, and locks that SQLite need not have."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, Table, bindparam, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Executable,
+    Row,
+    String,
+    Table,
+    bindparam,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -12,10 +26,15 @@ def for_each(build: Callable[[Any], Executable]) -> Mapping[str, Executable]:
     return {"postgresql": build(postgresql.insert), "sqlite": build(sqlite.insert)}
 
 
+Rows = Sequence[Mapping[str, Any]]
+
+
 def insert_lot(
-    table: Table, *, number: str, unique: Sequence[str]
-) -> Callable[[Connection, Sequence[Mapping[str, Any]]], Sequence[Row[Any]]]:
-    """Inserts many rows, in their order, and returns the `unique` columns of those that are new.
+    table: Table, *, number: str | None = None, unique: Sequence[str], returning: Sequence[str] = ()
+) -> Callable[[Connection, Rows], Sequence[Row[Any]]]:
+    """Inserts many rows, in their order, and returns those that are new.
+
+    Of them the `unique` columns, and those `returning`.
 
     `number` is the column that the database counts. PostgreSQL gets one array for each column:
     one statement whatever the number of rows. It takes them sorted, so that two transactions with
@@ -24,25 +43,88 @@ def insert_lot(
     plain = (
         sqlite.insert(table)
         .on_conflict_do_nothing(index_elements=unique)
-        .returning(*(table.c[name] for name in unique))
+        .returning(*(table.c[name] for name in (*unique, *returning)))
     )
     columns = [column for column in table.c if column.name != number]
     names, keys = ", ".join(column.name for column in columns), ", ".join(unique)
+    told = ", ".join((*unique, *returning))
     arrays = ", ".join(f":{column.name}" for column in columns)
+    counted = f"nextval(pg_get_serial_sequence('{table.name}', '{number}')), " if number else ""
     lot = text(
-        f"INSERT INTO {table.name} ({number}, {names}) SELECT * FROM ("
-        f"SELECT nextval(pg_get_serial_sequence('{table.name}', '{number}')), {names}"
+        f"INSERT INTO {table.name} ({number + ', ' if number else ''}{names}) SELECT * FROM ("
+        f"SELECT {counted}{names}"
         f" FROM unnest({arrays}) WITH ORDINALITY AS given({names}, place) ORDER BY place"
-        f") AS numbered ORDER BY {keys} ON CONFLICT ({keys}) DO NOTHING RETURNING {keys}"
+        f") AS numbered ORDER BY {keys} ON CONFLICT ({keys}) DO NOTHING RETURNING {told}"
     ).bindparams(*(bindparam(c.name, type_=postgresql.ARRAY(c.type)) for c in columns))
 
-    def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Sequence[Row[Any]]:
+    def insert(connection: Connection, rows: Rows) -> Sequence[Row[Any]]:
         if connection.dialect.name == "sqlite":
             return connection.execute(plain, rows).all()
         given = {column.name: [row.get(column.name) for row in rows] for column in columns}
         return connection.execute(lot, given).all()
 
     return insert
+
+
+def update_lot(
+    table: Table, *, where: Sequence[str], values: Sequence[str]
+) -> Callable[[Connection, Rows], int]:
+    """Changes many rows in one statement and returns how many there were.
+
+    Each given row names the columns `where` as `of_<column>`, as they are now, and all `values`.
+    """
+    plain = (
+        update(table)
+        .where(*(table.c[name] == bindparam(f"of_{name}") for name in where))
+        .values({name: bindparam(name) for name in values})
+    )
+    columns = {f"of_{name}": table.c[name] for name in where} | {n: table.c[n] for n in values}
+    arrays = ", ".join(f":{name}" for name in columns)
+    matches = " AND ".join(f"{table.name}.{name} = given.of_{name}" for name in where)
+    lot = text(
+        f"UPDATE {table.name} SET {', '.join(f'{name} = given.{name}' for name in values)}"
+        f" FROM unnest({arrays}) AS given({', '.join(columns)}) WHERE {matches}"
+    ).bindparams(*(bindparam(n, type_=postgresql.ARRAY(c.type)) for n, c in columns.items()))
+
+    def change(connection: Connection, rows: Rows) -> int:
+        if not rows:
+            return 0
+        if connection.dialect.name == "sqlite":
+            return connection.execute(plain, rows).rowcount
+        given = {name: [row.get(name) for row in rows] for name in columns}
+        return connection.execute(lot, given).rowcount
+
+    return change
+
+
+Found = CursorResult[*tuple[Any, ...]]
+Among = Callable[[ColumnElement[Any]], ColumnElement[bool]]
+
+
+def lookup(
+    build: Callable[[Among], Executable],
+) -> Callable[..., Found]:
+    """A statement about rows one of whose columns is among many values, however many those are.
+
+    `build` gets a function that says so of a column. The result is called with a connection, the
+    values, and the statement's other parameters.
+    """
+
+    def in_array(column: ColumnElement[Any]) -> ColumnElement[bool]:
+        return column == func.any(bindparam("lot", type_=postgresql.ARRAY(column.type)))
+
+    def in_json(column: ColumnElement[Any]) -> ColumnElement[bool]:
+        lot = func.json_each(bindparam("lot", type_=String)).table_valued("value")
+        return column.in_(select(lot.c.value))
+
+    statements = {"postgresql": build(in_array), "sqlite": build(in_json)}
+
+    def run(connection: Connection, lot: Sequence[Any], **values: Any) -> Found:
+        name = connection.dialect.name
+        given = json.dumps(list(lot)) if name == "sqlite" else list(lot)
+        return connection.execute(statements[name], {"lot": given, **values})
+
+    return run
 
 
 def alone(connection: Connection, lock: int) -> bool:

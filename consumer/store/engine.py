@@ -1,11 +1,13 @@
 """What a store is, whichever database is behind it."""
 
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 T = TypeVar("T")
+A = TypeVar("A")
 Job = Callable[[Connection], T]
 
 
@@ -19,6 +21,41 @@ class StoreUnavailable(Exception):
 
 class Raced(Exception):
     """Another transaction was faster. The store runs the job again, and it sees what came first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together(Generic[A, T]):
+    """A job that costs less together with its like: `run` does all the `item`s that wait.
+
+    `run` gives one result for each, in their order. If it raises, nothing of theirs is kept, and
+    each is run again by itself.
+    """
+
+    run: Callable[[Connection, Sequence[A]], Sequence[T]]
+    item: A
+
+    def __call__(self, connection: Connection) -> T:
+        [result] = self.run(connection, [self.item])
+        return result
+
+
+def grouped(jobs: Sequence[Job[Any]]) -> Iterator[list[int]]:
+    """The places of jobs that can run together, in the order of the first of each group."""
+    groups: dict[Hashable, list[int]] = {}
+    for place, job in enumerate(jobs):
+        groups.setdefault(job.run if isinstance(job, Together) else place, []).append(place)
+    yield from groups.values()
+
+
+def run_group(connection: Connection, jobs: Sequence[Job[Any]]) -> Sequence[Any]:
+    """The results of one such group."""
+    items = [job.item for job in jobs if isinstance(job, Together)]
+    match jobs:
+        case [Together(run=run), _, *_]:
+            results: Sequence[Any] = run(connection, items)
+            return results
+        case _:
+            return [job(connection) for job in jobs]
 
 
 class Store(Protocol):

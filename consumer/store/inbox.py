@@ -12,7 +12,6 @@ from sqlalchemy import (
     Select,
     bindparam,
     case,
-    delete,
     func,
     insert,
     not_,
@@ -22,13 +21,14 @@ from sqlalchemy import (
 )
 
 from consumer.store import dialects, leases
-from consumer.store.tables import inbox, keys, unannounced, waiting
+from consumer.store.tables import inbox, unannounced
 from schemas.facts import Origin
 
 Status = Literal["new", "parked", "routed", "done", "ignored", "dead"]
 Transport = Literal["webhook", "kafka", "backfill", "api", "internal", "cli"]
 REDRIVEN = "redriven"  # such a fact counts as fresh, however old it is
-Key = tuple[str, str]  # kind (checkout, order, session, upstream) and value
+Key = tuple[str, str]  # kind and value
+KINDS = ("charge", "checkout", "order", "session", "upstream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +225,31 @@ def undecided(connection: Connection, purchase_id: str, limit: int = 50) -> list
     return _entries(connection, _UNDECIDED, limit, purchase=purchase_id)
 
 
+_UNDECIDED_OF = dialects.lookup(
+    lambda among: _ENTRIES.where(among(inbox.c.purchase_id), inbox.c.status == "routed")
+)
+
+
+def undecided_of(
+    connection: Connection, purchase_ids: Sequence[str], limit: int
+) -> tuple[dict[str, list[Entry]], bool]:
+    """The oldest facts of these purchases that wait for a decision, and whether those are all."""
+    found: dict[str, list[Entry]] = {}
+    rows = _UNDECIDED_OF(connection, purchase_ids, limit=limit).all()
+    for seq, origin, *rest in rows:
+        entry = Entry(seq, Origin(origin), *rest)
+        found.setdefault(entry.purchase_id or "", []).append(entry)
+    return found, len(rows) < limit
+
+
 def entry(connection: Connection, seq: int) -> Entry | None:
     """One row."""
-    return next(iter(_entries(connection, _ENTRIES.where(inbox.c.seq == seq), 1)), None)
+    return oldest(connection, inbox.c.seq == seq)
 
 
-def still_parked(connection: Connection, seq: int) -> bool:
-    """Whether a fact waits, and goes on waiting until the end of the transaction."""
-    row = select(inbox.c.status).where(inbox.c.seq == seq).with_for_update()
-    return connection.scalar(row) == "parked"
+def oldest(connection: Connection, which: ColumnElement[bool]) -> Entry | None:
+    """The first of these rows."""
+    return next(iter(_entries(connection, _ENTRIES.where(which), 1)), None)
 
 
 def _entries(
@@ -263,84 +279,39 @@ def mark(
         _announce(connection, inbox.c.seq == seq)
 
 
-_SETTLE = _MARK.where(inbox.c.status == "routed")
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a fact moves on: `status`, why, and whose it is."""
+
+    seq: int
+    status: Status
+    reason: str | None = None
+    purchase_id: str | None = None
 
 
-def settle(
-    connection: Connection, seq: int, status: Status, *, reason: str | None, purchase_id: str
-) -> bool:
-    """Move on a fact that waits for a decision; `False` if it has been decided upon."""
-    values = {"row": seq, "status": status, "reason": reason and reason[:255]}
-    return connection.execute(_SETTLE, values | {"purchase_id": purchase_id}).rowcount == 1
-
-
-def park(connection: Connection, seq: int, keys: Sequence[Key], reason: str) -> None:
-    """Let a fact wait until one of these keys is claimed."""
-    mark(connection, seq, "parked", reason=reason)
-    known = set(waits_for(connection, seq))
-    rows = [{"kind": k, "value": v, "seq": seq} for k, v in keys if (k, v) not in known]
-    if rows:
-        connection.execute(insert(waiting), rows)
-
-
-_waits = (waiting.c.kind == bindparam("of_kind"), waiting.c.value == bindparam("of_value"))
-_WAITING = select(waiting.c.seq).where(*_waits)
-_UNPARK = (
-    update(inbox).where(inbox.c.seq.in_(_WAITING), inbox.c.status == "parked").values(status="new")
-)
-_WAITS_NO_MORE = delete(waiting).where(*_waits)
-
-
-def unpark(connection: Connection, key: Key) -> int:
-    """Route again what waited for this key; returns how many facts."""
-    this = {"of_kind": key[0], "of_value": key[1]}
-    if connection.execute(_WAITING, this).first() is None:
-        return 0
-    changed = connection.execute(_UNPARK, this)
-    connection.execute(_WAITS_NO_MORE, this)
-    return changed.rowcount
-
-
-_CLAIMED = (
-    select(waiting.c.kind, waiting.c.value)
-    .join(keys, (keys.c.kind == waiting.c.kind) & (keys.c.value == waiting.c.value))
-    .limit(bindparam("limit"))
+_MOVE = dialects.update_lot(
+    inbox, where=("seq", "status"), values=("status", "reason", "purchase_id")
 )
 
 
-def claimed(connection: Connection, limit: int) -> list[Key]:
-    """Keys that facts wait for although they belong to a purchase.
-
-    A fact that is parked while its key is being claimed sees no claim, and the claim no fact.
-    """
-    return [(row.kind, row.value) for row in connection.execute(_CLAIMED, {"limit": limit})]
-
-
-def expire_parked(connection: Connection, before: datetime, reason: str) -> int:
-    """Give up on what has been parked since `before`; it stays visible as ignored."""
-    old = (inbox.c.status == "parked") & (inbox.c.at < before)
-    connection.execute(delete(waiting).where(waiting.c.seq.in_(select(inbox.c.seq).where(old))))
-    return connection.execute(
-        update(inbox).where(old).values(status="ignored", reason=reason)
-    ).rowcount
-
-
-def any_parked(connection: Connection, before: datetime) -> bool:
-    """Whether anything has been parked since before this time."""
-    old = (inbox.c.status == "parked") & (inbox.c.at < before)
-    return bool(_entries(connection, _ENTRIES.where(old), 1))
-
-
-def parked_as(connection: Connection, reasons: Sequence[str], before: datetime) -> Entry | None:
-    """The oldest fact that was parked for one of these reasons and came before this time."""
-    old = (inbox.c.status == "parked") & inbox.c.reason.in_(reasons) & (inbox.c.at < before)
-    return next(iter(_entries(connection, _ENTRIES.where(old), 1)), None)
-
-
-def waits_for(connection: Connection, seq: int) -> list[Key]:
-    """The keys that a parked fact waits for."""
-    rows = connection.execute(select(waiting.c.kind, waiting.c.value).where(waiting.c.seq == seq))
-    return [(row.kind, row.value) for row in rows]
+def move(connection: Connection, marks: Sequence[Mark], before: Status) -> bool:
+    """Move on facts that all have the status `before`; `False` if one of them has it no more:
+    then nothing of the transaction may be kept."""
+    rows = [
+        {
+            "of_seq": mark.seq,
+            "of_status": before,
+            "status": mark.status,
+            "reason": mark.reason and mark.reason[:255],
+            "purchase_id": mark.purchase_id,
+        }
+        for mark in marks
+    ]
+    if _MOVE(connection, rows) != len(rows):
+        return False
+    if dead := [mark.seq for mark in marks if mark.status == "dead"]:
+        _announce(connection, inbox.c.seq.in_(dead))
+    return True
 
 
 def dead(connection: Connection, limit: int, before: int | None = None) -> list[Entry]:

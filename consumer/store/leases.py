@@ -1,5 +1,6 @@
 """Leases: who may work on a purchase, and since when. The epoch rises with every new holder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -29,6 +30,11 @@ class Lease:
     owner: str
     epoch: int
     until: datetime
+
+
+def name(purchase_id: str) -> str:
+    """The name of a purchase's lease."""
+    return f"purchase/{purchase_id}"
 
 
 class LeaseLost(Exception):
@@ -72,6 +78,38 @@ def acquire(
     row = {"name": name, "owner": owner, "epoch": 1, "until": until}
     first = connection.scalar(_FIRST[connection.dialect.name], row)
     return Lease(name, owner, 1, until) if first else None
+
+
+_ACQUIRE_ALL = dialects.lookup(
+    lambda among: (
+        update(leases)
+        .where(
+            leases.c.name.in_(
+                select(leases.c.name)
+                .where(among(leases.c.name), or_(_mine, _over))
+                .with_for_update(skip_locked=True)
+            )
+        )
+        .values(
+            owner=bindparam("holder"),
+            epoch=leases.c.epoch + case((and_(_mine, not_(_over)), 0), else_=1),
+            until=bindparam("end"),
+        )
+        .returning(leases.c.name, leases.c.epoch)
+    )
+)
+
+
+def acquire_all(
+    connection: Connection, names: Sequence[str], owner: str, now: datetime, until: datetime
+) -> dict[str, Lease]:
+    """Take or renew many leases; those that another owner holds are left out."""
+    rows = _ACQUIRE_ALL(connection, names, holder=owner, now=now, end=until)
+    taken = {name: Lease(name, owner, epoch, until) for name, epoch in rows}
+    for name in names:
+        if name not in taken and (lease := acquire(connection, name, owner, now, until)):
+            taken[name] = lease
+    return taken
 
 
 def prepare(connection: Connection, name: str) -> None:

@@ -17,13 +17,22 @@ MOST = 100  # purchases that one event fans out to
 _NOTE = dialects.for_each(lambda insert: insert(links).on_conflict_do_nothing())
 
 
-def note(connection: Connection, purchase: Purchase, before: Purchase | None = None) -> None:
-    """Add what is new of the purchase's links."""
-    fresh = of_purchase(purchase) - (of_purchase(before) if before else frozenset())
-    if not fresh:
-        return
-    rows = [{"kind": k, "value": v, "purchase_id": purchase.id} for k, v in sorted(fresh)]
-    connection.execute(_NOTE[connection.dialect.name], rows)
+def note(connection: Connection, purchase: Purchase) -> None:
+    """Add all links of a new purchase."""
+    note_new(connection, [(None, purchase)])
+
+
+def note_new(connection: Connection, moved: Sequence[tuple[Purchase | None, Purchase]]) -> None:
+    """Add the links that purchases have gained, each given as it was and as it is."""
+    rows = [
+        {"kind": kind, "value": value, "purchase_id": after.id}
+        for before, after in moved
+        for kind, value in sorted(
+            of_purchase(after) - (of_purchase(before) if before else frozenset())
+        )
+    ]
+    if rows:
+        connection.execute(_NOTE[connection.dialect.name], rows)
 
 
 _EVERY = (

@@ -32,27 +32,37 @@ _EMIT = insert(outcomes)
 _DELIVER = insert(deliveries).values(status="waiting", attempts=0)
 
 
-def emit(connection: Connection, outcome: Outcome, sinks: Sequence[str], now: datetime) -> None:
-    """Store an outcome and a delivery for each sink."""
-    connection.execute(
-        _EMIT,
-        {
-            "id": outcome.id,
-            "purchase_id": outcome.subject,
-            "sequence": int(outcome.sequence),
-            "type": outcome.type,
-            "at": now,
-            "body": outcome.model_dump_json(by_alias=True, exclude=_absent(outcome)),
-        },
-    )
-    told = {
+def emit(
+    connection: Connection, told: Sequence[Outcome], sinks: Sequence[str], now: datetime
+) -> None:
+    """Store outcomes, and of each a delivery for every sink."""
+    if not told:
+        return
+    connection.execute(_EMIT, [_columns(outcome, now) for outcome in told])
+    if sinks:
+        connection.execute(
+            _DELIVER, [_due(outcome, now) | {"sink": sink} for outcome in told for sink in sinks]
+        )
+
+
+def _columns(outcome: Outcome, now: datetime) -> dict[str, object]:
+    return {
+        "id": outcome.id,
+        "purchase_id": outcome.subject,
+        "sequence": int(outcome.sequence),
+        "type": outcome.type,
+        "at": now,
+        "body": outcome.model_dump_json(by_alias=True, exclude=_absent(outcome)),
+    }
+
+
+def _due(outcome: Outcome, now: datetime) -> dict[str, object]:
+    return {
         "outcome_id": outcome.id,
         "purchase_id": outcome.subject,
         "sequence": int(outcome.sequence),
         "due": now,
     }
-    if sinks:
-        connection.execute(_DELIVER, [told | {"sink": sink} for sink in sinks])
 
 
 def _absent(outcome: Outcome) -> set[str]:

@@ -15,13 +15,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from consumer.store.engine import Job, Raced, StoreUnavailable, T
+from consumer.store.engine import Job, Raced, StoreUnavailable, T, grouped, run_group
 
 POOL_SIZE = 10
 STATEMENT_TIMEOUT = 10.0  # seconds
 CONNECT_TIMEOUT = 5.0  # seconds
-BATCH = 50  # decisions in one transaction
+BATCH = 100  # jobs in one transaction
 INGRESS_BATCH = 200
+IMPATIENT = 0.02  # seconds that a job waits for a transaction of others before one more begins
 ATTEMPTS = 8  # of one job that others are always faster than
 SAY_AGAIN = 10.0  # seconds in which a database that refuses is logged once
 # Serialization failure, deadlock, and a unique key that somebody else has just taken.
@@ -78,7 +79,7 @@ _DURABLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pending:
     """A job that waits for its transaction."""
 
@@ -88,20 +89,25 @@ class Pending:
 
 @dataclass
 class Lane:
-    """Jobs of one kind, and how many transactions they may have at once."""
+    """Jobs of one kind, and how many transactions they may have at once.
+
+    One at first: what comes meanwhile shares the next. `impatient` starts another when that takes
+    long.
+    """
 
     width: int
     batch: int
     waiting: deque[Pending] = field(default_factory=deque)
     running: int = 0
+    impatient: asyncio.TimerHandle | None = None
 
 
 class Failed(Exception):
-    """A job raised, and so spoilt its transaction: nothing of it is stored."""
+    """Jobs that ran together raised, and so spoilt their transaction: nothing of it is stored."""
 
-    def __init__(self, pending: Pending, error: Exception) -> None:
+    def __init__(self, group: list[Pending], error: Exception) -> None:
         super().__init__(type(error).__name__)
-        self.pending = pending
+        self.group = group
         self.error = error
 
 
@@ -123,11 +129,10 @@ class PostgresStore:
         lane = self._ingress if ingress else self._others
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         lane.waiting.append(Pending(job, future))
-        if lane.running < lane.width:
-            lane.running += 1
-            task = asyncio.create_task(self._drain(lane), name="store")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if not lane.running:
+            self._start(lane)
+        elif lane.running < lane.width and not lane.impatient:
+            lane.impatient = asyncio.get_running_loop().call_later(IMPATIENT, self._relieve, lane)
         return await asyncio.shield(future)
 
     async def read(self, job: Job[T]) -> T:
@@ -164,8 +169,21 @@ class PostgresStore:
                     raise self._refusal(error) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    def _start(self, lane: Lane) -> None:
+        lane.running += 1
+        task = asyncio.create_task(self._drain(lane), name="store")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _relieve(self, lane: Lane) -> None:
+        """One more transaction for those who still wait: the others may wait for a lock."""
+        lane.impatient = None
+        if lane.waiting and lane.running < lane.width:
+            self._start(lane)
+
     async def _drain(self, lane: Lane) -> None:
         try:
+            await asyncio.sleep(0)  # whoever else has something to write just now comes along
             while lane.waiting:
                 size = min(lane.batch, len(lane.waiting))
                 await self._settle([lane.waiting.popleft() for _ in range(size)])
@@ -197,18 +215,22 @@ class PostgresStore:
             if again:
                 return await self._settle(batch, attempt + 1)
             return self._refuse(batch, self._refusal(failed.error))
-        others = [pending for pending in batch if pending is not failed.pending]
+        others = [pending for pending in batch if pending not in failed.group]
         if others:
             await self._settle(others)
         if again and attempt < ATTEMPTS:
             await asyncio.sleep(random.uniform(0, 0.005 * 2**attempt))
-            await self._settle([failed.pending], attempt + 1)
-        elif others:  # its error may be due to what the others had done before it
-            await self._settle([failed.pending], attempt + 1)
+            await self._settle_each(failed.group, attempt + 1)
+        elif len(batch) > 1:  # its error may be due to what the others had done before it
+            await self._settle_each(failed.group, attempt + 1)
         elif isinstance(failed.error, DRIVER_ERRORS) and _unavailable(failed.error):
             self._refuse(batch, self._refusal(failed.error))
         else:
             self._refuse(batch, failed.error)
+
+    async def _settle_each(self, group: list[Pending], attempt: int) -> None:
+        for pending in group:
+            await self._settle([pending], attempt)
 
     def _refuse(self, batch: list[Pending], error: Exception) -> None:
         for pending in batch:
@@ -234,13 +256,15 @@ DRIVER_ERRORS = (
 
 
 def _run_all(connection: Connection, batch: list[Pending]) -> list[Any]:
-    results = []
-    for pending in batch:
+    results: dict[int, Any] = {}
+    for places in grouped([pending.job for pending in batch]):
+        group = [batch[place] for place in places]
         try:
-            results.append(pending.job(connection))
+            found = run_group(connection, [pending.job for pending in group])
         except Exception as error:
-            raise Failed(pending, error) from error
-    return results
+            raise Failed(group, error) from error
+        results.update(zip(places, found, strict=True))
+    return [results[place] for place in range(len(batch))]
 
 
 def _state(error: Exception) -> str:

@@ -9,7 +9,7 @@ from functools import reduce
 from pydantic import ValidationError
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from consumer.store import dialects, inbox, leases, links
+from consumer.store import dialects, inbox, leases, links, parking
 from consumer.store.engine import Raced
 from consumer.store.inbox import Key
 from consumer.store.tables import keys, purchases
@@ -41,6 +41,22 @@ def load(connection: Connection, purchase_id: str) -> Purchase | None:
     """The purchase, or `None`. Raises `Unreadable`."""
     document = connection.scalar(_LOAD, {"purchase": purchase_id})
     return _read(purchase_id, document) if document else None
+
+
+_LOAD_ALL = dialects.lookup(
+    lambda among: select(purchases.c.id, purchases.c.document).where(among(purchases.c.id))
+)
+
+
+def load_all(connection: Connection, ids: Sequence[str]) -> dict[str, Purchase | Unreadable]:
+    """These purchases, where they exist; what can't be read stands there as its error."""
+    found: dict[str, Purchase | Unreadable] = {}
+    for id, document in _LOAD_ALL(connection, ids):
+        try:
+            found[id] = _read(id, document)
+        except Unreadable as error:
+            found[id] = error
+    return found
 
 
 def pinned(connection: Connection, purchase_id: str) -> Purchase | None:
@@ -86,30 +102,42 @@ _INSERT = insert(purchases)
 def insert_new(connection: Connection, purchase: Purchase) -> None:
     """Store a purchase that did not exist and claim its keys. Raises `Raced` if one is taken."""
     connection.execute(_INSERT, _columns(purchase))
-    leases.prepare(connection, f"purchase/{purchase.id}")
-    if claim(connection, purchase):
+    leases.prepare(connection, leases.name(purchase.id))
+    if claim(connection, [purchase]):
         raise Raced(purchase.id)
     links.note(connection, purchase)
 
 
-_REPLACE = update(purchases).where(
-    purchases.c.id == bindparam("purchase"), purchases.c.version == bindparam("expected")
+_REPLACE = dialects.update_lot(
+    purchases,
+    where=("id", "version"),
+    values=[column.name for column in purchases.c if column.name not in ("id", "created_at")],
 )
 
 
 def replace(connection: Connection, purchase: Purchase, expected_version: int) -> None:
     """Store the next version of a purchase. Raises `Moved` if `expected_version` has passed."""
-    place = {"purchase": purchase.id, "expected": expected_version}
-    changed = connection.execute(_REPLACE, _columns(purchase) | place)
-    if changed.rowcount != 1:
-        raise Moved(purchase.id)
+    replace_all(connection, [(purchase, expected_version)])
+
+
+def replace_all(connection: Connection, moved: Sequence[tuple[Purchase, int]]) -> None:
+    """Store the next version of each purchase, if it still has the expected one.
+
+    Raises `Moved` if any has not; then nothing of the transaction may be kept.
+    """
+    rows = [_columns(purchase) | _place(purchase, version) for purchase, version in moved]
+    if _REPLACE(connection, rows) != len(rows):
+        raise Moved(", ".join(purchase.id for purchase, _ in moved))
 
 
 def rewrite(connection: Connection, purchase: Purchase, purged_at: datetime) -> None:
     """Store the same version of a purchase without what has been taken out of it."""
-    place = {"purchase": purchase.id, "expected": purchase.version}
     columns = _columns(purchase) | {"purged_at": purged_at}
-    connection.execute(_REPLACE, columns | place)
+    _REPLACE(connection, [columns | _place(purchase, purchase.version)])
+
+
+def _place(purchase: Purchase, version: int) -> dict[str, object]:
+    return {"of_id": purchase.id, "of_version": version}
 
 
 def _columns(purchase: Purchase) -> dict[str, object]:
@@ -139,36 +167,41 @@ def identity(purchase: Purchase) -> list[Key]:
     return found + [("order", order.id) for order in purchase.orders]
 
 
-_CLAIM = dialects.for_each(lambda insert: insert(keys).on_conflict_do_nothing())
-_KEYS = select(keys.c.kind, keys.c.value).where(keys.c.purchase_id == bindparam("purchase"))
+_CLAIM = dialects.insert_lot(keys, unique=("kind", "value"), returning=("purchase_id",))
+_KEYS = dialects.lookup(
+    lambda among: select(keys.c.kind, keys.c.value, keys.c.purchase_id).where(
+        among(keys.c.purchase_id)
+    )
+)
 
 
-def claim(connection: Connection, purchase: Purchase) -> list[tuple[Key, str]]:
-    """Claim the purchase's keys and wake the facts that waited for them.
+def claim(connection: Connection, claimants: Sequence[Purchase]) -> list[tuple[Purchase, Key]]:
+    """Claim the purchases' keys and wake the facts that waited for them.
 
-    Returns the keys that belong to other purchases, each with its owner: `merging.merge` them.
+    Returns the keys that belong to other purchases, each with who wants it: `merging.merge` them.
     """
-    wanted = identity(purchase)
-    mine = connection.execute(_KEYS, {"purchase": purchase.id})
-    held: set[Key] = {(row.kind, row.value) for row in mine}
-    taken: list[tuple[Key, str]] = []
-    for key in wanted:
-        if key in held:
-            continue
-        row = {"kind": key[0], "value": key[1], "purchase_id": purchase.id}
-        if connection.execute(_CLAIM[connection.dialect.name], row).rowcount == 1:
-            inbox.unpark(connection, key)
-        elif owner := owner_of(connection, key):
-            taken.append((key, owner))
-    return taken
+    held = {tuple(row) for row in _KEYS(connection, [purchase.id for purchase in claimants])}
+    wanted = [
+        (purchase, key)
+        for purchase in claimants
+        for key in identity(purchase)
+        if (*key, purchase.id) not in held
+    ]
+    rows = [_key_row(key, purchase.id) for purchase, key in wanted]
+    fresh = {tuple(row) for row in _CLAIM(connection, rows)} if rows else set()
+    parking.unpark(connection, [(kind, value) for kind, value, _ in fresh])
+    return [(purchase, key) for purchase, key in wanted if (*key, purchase.id) not in fresh]
 
 
 def add_key(connection: Connection, key: Key, purchase_id: str) -> None:
     """Claim one more key and wake the facts that waited for it. Raises `Raced` if it is taken."""
-    row = {"kind": key[0], "value": key[1], "purchase_id": purchase_id}
-    if connection.execute(_CLAIM[connection.dialect.name], row).rowcount != 1:
+    if not _CLAIM(connection, [_key_row(key, purchase_id)]):
         raise Raced(purchase_id)
-    inbox.unpark(connection, key)
+    parking.unpark(connection, [key])
+
+
+def _key_row(key: Key, purchase_id: str) -> dict[str, object]:
+    return {"kind": key[0], "value": key[1], "purchase_id": purchase_id}
 
 
 def hand_over(connection: Connection, key: Key, giver: str, taker: str) -> None:
@@ -194,6 +227,18 @@ _OWNER = select(keys.c.purchase_id).where(
 def owner_of(connection: Connection, key: Key) -> str | None:
     """The purchase that a key belongs to."""
     return connection.scalar(_OWNER, {"kind": key[0], "value": key[1]})
+
+
+_OWNERS = dialects.lookup(
+    lambda among: select(keys).where(keys.c.kind.in_(inbox.KINDS), among(keys.c.value))
+)
+
+
+def owners(connection: Connection, wanted: Sequence[Key]) -> dict[Key, str]:
+    """The purchases that these keys belong to."""
+    rows = _OWNERS(connection, sorted({value for _, value in wanted})) if wanted else ()
+    found = {(row.kind, row.value): row.purchase_id for row in rows}
+    return {key: found[key] for key in wanted if key in found}
 
 
 def find(connection: Connection, candidates: Sequence[Key]) -> str | None:

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from consumer.store.engine import Job, StoreUnavailable, T
+from consumer.store.engine import Job, StoreUnavailable, T, grouped, run_group
 
 UNAVAILABLE = (
     *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR"),
@@ -58,7 +58,7 @@ def sqlite_engine(url: str, busy_seconds: float = 1.0) -> Engine:
 class SqliteStore:
     """`Store` for a database that one process has to itself.
 
-    All that waits is run in one transaction, each job in a savepoint of its own.
+    All that waits is run in one transaction; a job that fails takes no other with it.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -155,7 +155,7 @@ class SqliteStore:
         with self.engine.connect() as connection:
             try:
                 with connection.begin():
-                    return [_run(pending, connection) for pending in batch]
+                    return _run_all(batch, connection)
             except DBAPIError:
                 connection.invalidate()  # whatever it was left with, nobody inherits it
                 raise
@@ -186,19 +186,32 @@ def _is_unavailable(error: DBAPIError) -> bool:
     return name.startswith(UNAVAILABLE)
 
 
-def _run(pending: Pending, connection: Connection) -> Callable[[], None]:
-    """Run one job in a savepoint; what it returns or raises is told after the commit."""
+def _run_all(batch: list[Pending], connection: Connection) -> list[Callable[[], None]]:
+    settled = []
+    for places in grouped([pending.job for pending in batch]):
+        settled += _run([batch[place] for place in places], connection)
+    return settled
+
+
+def _run(group: list[Pending], connection: Connection) -> list[Callable[[], None]]:
+    """Run jobs in a savepoint; what they return or raise is told after the commit."""
     # As text: SQLAlchemy compiles its own savepoints anew each time, which cost as much as a query.
     connection.exec_driver_sql("SAVEPOINT job")
     try:
-        result = pending.job(connection)
+        results = run_group(connection, [pending.job for pending in group])
     except OperationalError:
         raise  # the transaction is spoilt, and with it what the others did in it
-    except Exception as error:  # noqa: BLE001 - the job's own error belongs to its caller
+    except Exception as error:  # noqa: BLE001 - a job's own error belongs to its caller
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
         connection.exec_driver_sql("RELEASE SAVEPOINT job")
-        return _refuse(pending, error)
+        if len(group) == 1:
+            return [_refuse(group[0], error)]
+        return [settle for pending in group for settle in _run([pending], connection)]
     connection.exec_driver_sql("RELEASE SAVEPOINT job")
+    return [_settle(*pair) for pair in zip(group, results, strict=True)]
+
+
+def _settle(pending: Pending, result: Any) -> Callable[[], None]:
     return lambda: pending.future.set_result(result)
 
 

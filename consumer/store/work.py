@@ -1,6 +1,6 @@
 """A worker's transactions: take a purchase, save a decision, begin and end a command."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
@@ -23,8 +23,11 @@ from consumer.store.leases import Lease
 from handlers import fence
 from handlers.decision import Decision
 from handlers.presentation import outcome
+from schemas.outcomes import Outcome
 from schemas.purchase import Purchase
-from schemas.results import NeverSent, Result
+from schemas.results import NeverSent
+
+FACTS = 1000  # in one transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,68 +37,133 @@ class Work:
     purchase: Purchase
     lease: Lease
     facts: Sequence[Entry]
-    task: Task | None
+    task: Task | None = None
+
+
+Held = Mapping[str, Lease | None]
 
 
 def take(
-    connection: Connection,
-    purchase_id: str,
-    owner: str,
-    now: datetime,
-    until: datetime,
-    held: Lease | None = None,
+    connection: Connection, purchase_id: str, owner: str, now: datetime, until: datetime
 ) -> Work | None:
     """Take or renew the lease and look what there is to do; `None` if another one has it.
 
-    What an earlier holder was sending is abandoned: its outcome is unknown (I6). Whoever renews
-    the lease that it `held` is no earlier holder.
+    Raises `Unreadable`.
     """
-    lease = leases.acquire(connection, f"purchase/{purchase_id}", owner, now, until)
-    if lease is None:
-        return None
-    try:
-        purchase = purchases.load(connection, purchase_id)
-    except purchases.TooNew:
-        leases.release(connection, lease, now)  # it is for those who can read it
-        return None
-    if purchase is None:
-        return None
-    if held is None or held.epoch != lease.epoch:
-        commands.abandon(connection, purchase_id, lease.epoch, now)
-    facts = inbox.undecided(connection, purchase_id)
-    task = None if facts else commands.next_due(connection, purchase_id, now)
-    return Work(purchase, lease, facts, task)
+    found = take_all(connection, {purchase_id: None}, owner, now, until).get(purchase_id)
+    if isinstance(found, purchases.Unreadable):
+        raise found
+    return found
 
 
-def save(
+def take_all(
     connection: Connection,
-    before: Purchase,
-    entry: Entry,
-    decision: Decision,
-    lease: Lease,
-    sinks: Sequence[str],
+    wanted: Held,
+    owner: str,
     now: datetime,
-    trace: str | None = None,
-) -> Purchase:
-    """Store one decision whole. Raises `LeaseLost` or `Moved`; then nothing of it is stored."""
-    leases.check(connection, lease, now)
-    after = following(before, decision, now)
-    changed = after is not before
-    if changed:
-        purchases.replace(connection, after, before.version)
-        _claim(connection, before, after, now)
-        links.note(connection, after, before)
-    commands.plan(connection, after.id, decision.commands, now)
-    idle = not changed and not decision.commands
-    status: inbox.Status = "ignored" if idle else "done"
-    reason = decision.rule if idle else None
-    if not inbox.settle(connection, entry.seq, status, reason=reason, purchase_id=after.id):
-        raise purchases.Moved(after.id)  # by a commit of ours that nobody heard of
-    decisions.record(connection, _record(after, entry, decision, now))
-    told = outcome(before if before.version > 1 else None, after, now) if changed else None
-    if told:
-        outcomes.emit(connection, told.model_copy(update={"traceparent": trace}), sinks, now)
-    return after
+    until: datetime,
+    limit: int = FACTS,
+) -> dict[str, Work | purchases.Unreadable]:
+    """The same for many purchases; those that another one has are left out.
+
+    What an earlier holder was sending is abandoned: its outcome is unknown (I6). Whoever renews
+    the lease that it held is no earlier holder.
+    """
+    names = {leases.name(id): id for id in wanted}
+    taken = leases.acquire_all(connection, list(names), owner, now, until)
+    mine = {names[name]: lease for name, lease in taken.items()}
+    loaded = purchases.load_all(connection, list(mine))
+    new = {id: lease.epoch for id, lease in mine.items() if _is_new(lease, wanted[id])}
+    for id, purchase in loaded.items():
+        if isinstance(purchase, purchases.TooNew):
+            leases.release(connection, mine.pop(id), now)  # it is for those who can read it
+            new.pop(id, None)
+    commands.abandon(connection, new, now)
+    facts, all_of_them = inbox.undecided_of(connection, list(mine), limit)
+    idle = [id for id in mine if id not in facts] if all_of_them else []
+    tasks = commands.next_due_of(connection, idle, now) if idle else {}
+    return {
+        id: purchase
+        if isinstance(purchase, purchases.Unreadable)
+        else Work(purchase, mine[id], facts.get(id, ()), tasks.get(id))
+        for id, purchase in loaded.items()
+        if id in mine
+    }
+
+
+def _is_new(lease: Lease, held: Lease | None) -> bool:
+    return held is None or held.epoch != lease.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A fact and what comes of it: a decision, or a dead letter with its `reason`.
+
+    `after` is the purchase as the next fact finds it, `trace` the one that the fact belongs to.
+    """
+
+    before: Purchase
+    after: Purchase
+    entry: Entry
+    now: datetime
+    decision: Decision | None = None
+    reason: str = ""
+    trace: str | None = None
+
+
+def save_all(
+    connection: Connection, steps: Sequence[Step], sinks: Sequence[str], now: datetime
+) -> None:
+    """Store what came of facts about any number of purchases, under leases that this transaction
+    has taken or checked.
+
+    Several about one purchase follow each other. Raises `Moved`; then nothing may be kept.
+    """
+    changes = _changes(steps)
+    purchases.replace_all(connection, [(after, before.version) for before, after in changes])
+    _claim(connection, changes, now)
+    links.note_new(connection, changes)
+    decided = [(step, step.decision) for step in steps if step.decision]
+    planned = [(step.after.id, item) for step, decision in decided for item in decision.commands]
+    commands.plan_all(connection, planned, now)
+    if not inbox.move(connection, [_mark(step) for step in steps], "routed"):
+        raise purchases.Moved  # by a commit of ours that nobody heard of
+    decisions.record(connection, [_record(step, decision) for step, decision in decided])
+    told = (_told(step) for step in steps)
+    outcomes.emit(connection, [outcome for outcome in told if outcome], sinks, now)
+
+
+def save(connection: Connection, step: Step, lease: Lease, sinks: Sequence[str]) -> Purchase:
+    """The same for one. Raises `LeaseLost` or `Moved`."""
+    leases.check(connection, lease, step.now)
+    save_all(connection, [step], sinks, step.now)
+    return step.after
+
+
+def _changes(steps: Sequence[Step]) -> list[tuple[Purchase, Purchase]]:
+    """Each purchase that changes, as it was first and as it is at last."""
+    found: dict[str, tuple[Purchase, Purchase]] = {}
+    for step in steps:
+        if step.after is not step.before:
+            first, _ = found.get(step.after.id, (step.before, None))
+            found[step.after.id] = (first, step.after)
+    return list(found.values())
+
+
+def _mark(step: Step) -> inbox.Mark:
+    seq, id = step.entry.seq, step.before.id
+    if step.decision is None:
+        return inbox.Mark(seq, "dead", step.reason, id)
+    if step.after is step.before and not step.decision.commands:
+        return inbox.Mark(seq, "ignored", step.decision.rule, id)
+    return inbox.Mark(seq, "done", None, id)
+
+
+def _told(step: Step) -> Outcome | None:
+    if step.after is step.before:
+        return None
+    told = outcome(step.before if step.before.version > 1 else None, step.after, step.now)
+    return told.model_copy(update={"traceparent": step.trace}) if told else None
 
 
 def following(before: Purchase, decision: Decision, now: datetime) -> Purchase:
@@ -106,19 +174,26 @@ def following(before: Purchase, decision: Decision, now: datetime) -> Purchase:
     return decision.purchase.model_copy(update=stamp)
 
 
-def _claim(connection: Connection, before: Purchase, after: Purchase, now: datetime) -> None:
+def _claim(
+    connection: Connection, changes: Sequence[tuple[Purchase, Purchase]], now: datetime
+) -> None:
     """Claim new keys; one that another purchase has is settled between the two."""
-    if purchases.identity(before) == purchases.identity(after):
-        return
-    for key, _owner in purchases.claim(connection, after):
-        merging.merge(connection, after, key, now)
+    claimants = [
+        after
+        for before, after in changes
+        if purchases.identity(before) != purchases.identity(after)
+    ]
+    if claimants:
+        for claimant, key in purchases.claim(connection, claimants):
+            merging.merge(connection, claimant, key, now)
 
 
-def _record(after: Purchase, entry: Entry, decision: Decision, now: datetime) -> decisions.Record:
+def _record(step: Step, decision: Decision) -> decisions.Record:
+    after = step.after
     return decisions.Record(
         purchase_id=after.id,
-        fact_seq=entry.seq,
-        at=now,
+        fact_seq=step.entry.seq,
+        at=step.now,
         version=after.version,
         state=after.state.value,
         reason=after.reason.value if after.reason else None,
@@ -151,16 +226,6 @@ def _void(connection: Connection, task: Task, lease: Lease, now: datetime) -> bo
     purchase = purchases.load(connection, task.purchase_id)
     news = bool(inbox.undecided(connection, task.purchase_id, limit=1))
     return fence.void(purchase, task.key, task.command, lease.epoch, now, news=news)
-
-
-def end(connection: Connection, task: Task, result: Result, now: datetime) -> None:
-    """Store an answer, whoever holds the lease by now (I7)."""
-    commands.end(connection, task, result, now)
-
-
-def bury(connection: Connection, entry: Entry, reason: str) -> None:
-    """A fact that can't be decided becomes a dead letter."""
-    inbox.mark(connection, entry.seq, "dead", reason=reason)
 
 
 def pending(connection: Connection, now: datetime, limit: int, owner: str) -> list[str]:

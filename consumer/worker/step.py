@@ -1,17 +1,16 @@
-"""One fact and what comes of it."""
+"""One fact and what comes of it, and who is told."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import Connection
-
 from consumer.store import work
 from consumer.store.commands import Task
+from consumer.store.facts import Undecidable, decoded
 from consumer.store.inbox import Entry
-from consumer.store.leases import Lease
-from handlers.decision import Decision
+from consumer.store.work import Step
+from handlers.decide import decide
+from handlers.decision import Decision, Moment
+from handlers.policy import Policy
 from schemas.purchase import Purchase
 from schemas.results import Result
 
@@ -38,47 +37,29 @@ class Watch(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A fact and what comes of it: a decision, or a dead letter with its reason."""
+def step(
+    purchase: Purchase, entry: Entry, epoch: int, now: datetime, policy: Policy, trace: str | None
+) -> Step:
+    """What comes of one fact; one that can't be decided becomes a dead letter."""
+    try:
+        moment = Moment(now=now, at=entry.at, epoch=epoch)
+        decision = decide(purchase, decoded(entry), moment, policy)
+    except Undecidable as error:
+        return buried(purchase, entry, now, str(error))
+    except Exception as error:  # noqa: BLE001 - one fact must not stop the others; it is shown
+        return buried(purchase, entry, now, f"no decision: {type(error).__name__}")
+    after = work.following(purchase, decision, now)
+    return Step(purchase, after, entry, now, decision, trace=entry.trace or trace)
 
-    before: Purchase
-    entry: Entry
-    now: datetime
-    decision: Decision | None = None
-    reason: str = ""
-    trace: str | None = None
 
-    @property
-    def after(self) -> Purchase:
-        """The purchase as the next fact finds it."""
-        return (
-            work.following(self.before, self.decision, self.now) if self.decision else self.before
-        )
+def buried(purchase: Purchase, entry: Entry, now: datetime, reason: str) -> Step:
+    """A fact as a dead letter."""
+    return Step(purchase, purchase, entry, now, reason=reason)
 
-    def buried(self, reason: str) -> "Step":
-        """The same fact as a dead letter."""
-        return replace(self, decision=None, reason=f"not stored: {reason}")
 
-    def store(self, connection: Connection, lease: Lease, sinks: Sequence[str]) -> None:
-        """Raises `LeaseLost` or `Moved`."""
-        if self.decision is None:
-            work.bury(connection, self.entry, self.reason)
-        else:
-            work.save(
-                connection,
-                self.before,
-                self.entry,
-                self.decision,
-                lease,
-                sinks,
-                self.now,
-                self.trace,
-            )
-
-    def tell(self, watch: Watch, seconds: float) -> None:
-        """Say that it is stored."""
-        if self.decision is None:
-            watch.buried(self.entry, self.reason)
-        else:
-            watch.decided(self.before, self.after, self.entry, self.decision, seconds)
+def tell(step: Step, watch: Watch, seconds: float) -> None:
+    """Say that it is stored, in so many seconds."""
+    if step.decision is None:
+        watch.buried(step.entry, step.reason)
+    else:
+        watch.decided(step.before, step.after, step.entry, step.decision, seconds)

@@ -3,8 +3,8 @@
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -15,19 +15,15 @@ from consumer.platform import Platform
 from consumer.signals import Changes, Signal
 from consumer.store import commands, leases, work
 from consumer.store.commands import Task
-from consumer.store.engine import Store, StoreUnavailable
-from consumer.store.facts import Undecidable, decoded
-from consumer.store.inbox import Entry
+from consumer.store.engine import Job, Store, StoreUnavailable, Together
 from consumer.store.leases import Lease, LeaseLost
 from consumer.store.purchases import Moved, Unreadable
-from consumer.store.work import Work
+from consumer.store.work import Step
 from consumer.worker.perform import perform
-from consumer.worker.step import Step, Watch
-from handlers.decide import decide
-from handlers.decision import Moment
+from consumer.worker.step import Watch, tell
+from consumer.worker.turn import Done, Turn, Turns
 from handlers.policy import Policy
 from schemas.commands import MUTATIONS, Submit
-from schemas.purchase import Purchase
 from schemas.results import Result
 
 T = TypeVar("T")
@@ -52,10 +48,15 @@ class Worker:
     sinks: Sequence[str] = ()
     told: Callable[[], None] = lambda: None
     poll: Callable[[], float] = lambda: POLL
-    concurrency: int = 64
+    concurrency: int = 256
     _active: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _aside: set[str] = field(default_factory=set)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _turns: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        lease = timedelta(seconds=self.lease_seconds)
+        self._turns = Turns(self.clock, self.policy, self.owner, self.sinks, lease)
 
     @property
     def lease_seconds(self) -> float:
@@ -119,93 +120,79 @@ class Worker:
 
     async def _drain(self, purchase_id: str, stop: asyncio.Event) -> None:
         """Work on one purchase until there is nothing to do for it now."""
+        turn = Turn(purchase_id)
         try:
-            taken = await self._write(lambda c: self._take(c, purchase_id))
-            while taken and not stop.is_set():
-                if taken.facts:
-                    taken = await self._decide_all(taken)
-                elif taken.task:
-                    taken = await self._do(taken.task, taken.lease)
-                else:
+            while not stop.is_set():
+                done = await self._take(turn)
+                if done is None:
+                    return  # somebody else goes on with it
+                turn = Turn(purchase_id, done.lease, trace=done.trace)
+                tracing.follow(done.trace)  # until this purchase is left
+                if done.task:
+                    turn = replace(turn, ended=await self._do(done.task, done.lease))
+                elif not done.more:
                     return
         except (LeaseLost, Moved):
-            return  # somebody else goes on with it
+            return
         except Unreadable:
             self._aside.add(purchase_id)  # the others must not wait for a person's repair
             self.watch.alert("unreadable_purchase", purchase_id)
 
-    def _take(
-        self, connection: Connection, purchase_id: str, held: Lease | None = None
-    ) -> Work | None:
-        now = self.clock.now()
-        return work.take(connection, purchase_id, self.owner, now, self._lease_end(now), held)
+    async def _take(self, turn: Turn) -> Done | None:
+        """One transaction: store an answer, decide on facts, see what is next.
 
-    def _lease_end(self, now: datetime) -> datetime:
-        return now + timedelta(seconds=self.lease_seconds)
-
-    async def _decide_all(self, taken: Work) -> Work | None:
-        """Decide on all facts and store that in one transaction, which also takes what is next.
-
-        If it fails, the first decision is stored alone and the others are made anew.
+        If it fails, the answer and the first decision are stored alone, and if that fails too the
+        fact is a dead letter: it must not stop the others.
         """
         began = self.clock.monotonic()
-        steps = self._steps(taken)
         try:
-            following = await self._write(lambda c: self._store(c, steps, taken.lease))
-        except (LeaseLost, Moved):
+            done = await self._write(self._job(turn))
+        except StoreUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - what can't be stored must not stop the others
-            alone = steps[0] if len(steps) > 1 else steps[0].buried(type(error).__name__)
-            steps = [alone]
-            following = await self._write(lambda c: self._store(c, steps, taken.lease))
-        seconds = (self.clock.monotonic() - began) / len(steps)
+        except (LeaseLost, Moved):
+            await self._keep_answer(turn)
+            raise
+        except Exception as error:
+            await self._keep_answer(turn)
+            alone = replace(turn, ended=None, most=1)
+            if turn.most == 1:
+                alone = replace(alone, bury=f"not stored: {type(error).__name__}")
+            if turn.bury:
+                raise
+            return await self._take(alone)
+        if isinstance(done, Unreadable):
+            raise done
+        if turn.ended:
+            self.watch.performed(*turn.ended)
+        if done and done.steps:
+            self._tell(turn.purchase_id, done.steps, self.clock.monotonic() - began)
+        return done
+
+    def _job(self, turn: Turn) -> Job[Done | Unreadable | None]:
+        return Together(self._turns.take, turn)
+
+    async def _keep_answer(self, turn: Turn) -> None:
+        """Whatever else can't be stored, an answer is (I7)."""
+        if turn.ended:
+            task, result = turn.ended
+            await self._write(lambda c: commands.end(c, task, result, self.clock.now()))
+            self.watch.performed(task, result)
+
+    def _tell(self, purchase_id: str, steps: Sequence[Step], seconds: float) -> None:
         for step in steps:
-            step.tell(self.watch, seconds)
+            tell(step, self.watch, seconds / len(steps))
         self.told()
-        self.changes.tell(taken.purchase.id)
-        return following
+        self.changes.tell(purchase_id)
 
-    def _steps(self, taken: Work) -> list[Step]:
-        purchase, steps = taken.purchase, []
-        for entry in taken.facts:
-            step = self._step(purchase, entry, taken.lease)
-            steps.append(step)
-            purchase = step.after
-        return steps
-
-    def _step(self, purchase: Purchase, entry: Entry, lease: Lease) -> Step:
-        """One decision; what can't be decided becomes a dead letter."""
-        moment = Moment(now=self.clock.now(), at=entry.at, epoch=lease.epoch)
-        tracing.follow(entry.trace)  # until this purchase is left
-        try:
-            decision = decide(purchase, decoded(entry), moment, self.policy)
-        except Undecidable as error:
-            return Step(purchase, entry, moment.now, reason=str(error))
-        except Exception as error:  # noqa: BLE001 - one fact must not stop the others; it is shown
-            return Step(purchase, entry, moment.now, reason=f"no decision: {type(error).__name__}")
-        return Step(purchase, entry, moment.now, decision, trace=tracing.current())
-
-    def _store(self, connection: Connection, steps: Sequence[Step], lease: Lease) -> Work | None:
-        for step in steps:
-            step.store(connection, lease, self.sinks)
-        return self._take(connection, steps[0].before.id, lease)
-
-    async def _do(self, task: Task, lease: Lease) -> Work | None:
+    async def _do(self, task: Task, lease: Lease) -> tuple[Task, Result] | None:
         """Run one command. A mutation is stored as `sending` first, in a commit of its own."""
         fence = self.clock.monotonic() + self.lease_seconds
         mutation = task.command.kind in MUTATIONS
         if mutation and not await self._write(lambda c: self._begin(c, task, lease)):
-            return await self._write(lambda c: self._take(c, task.purchase_id, lease))
+            return None
         send_by = min(fence - self.platform.timeout, self._permitted_until(task))
         with context(purchase_id=task.purchase_id):
-            result = await perform(self.platform, task, send_by)
-        following = await self._write(lambda c: self._end(c, task, result, lease))
-        self.watch.performed(task, result)
-        return following
-
-    def _end(self, connection: Connection, task: Task, result: Result, lease: Lease) -> Work | None:
-        work.end(connection, task, result, self.clock.now())
-        return self._take(connection, task.purchase_id, lease)
+            return task, await perform(self.platform, task, send_by)
 
     def _permitted_until(self, task: Task) -> float:
         """The monotonic moment at which the reading behind a submission is too old (I1)."""
@@ -217,7 +204,8 @@ class Worker:
     def _begin(self, connection: Connection, task: Task, lease: Lease) -> bool:
         """Whether it may be sent."""
         now = self.clock.now()
-        return work.begin(connection, task, lease, now, self._lease_end(now)) is not None
+        until = now + timedelta(seconds=self.lease_seconds)
+        return work.begin(connection, task, lease, now, until) is not None
 
     async def _write(self, job: Callable[[Connection], T]) -> T:
         """Write, again and again while the database can't take it: nothing may be lost (I7).

@@ -83,10 +83,10 @@ def _fill(connection: Connection) -> None:
             *(purchase.id, number, at, number, "review", "undecided", rule, "PLATFORM §3.1"),
             *(evidence, ["gate.ready"]),
         )
-        decisions.record(connection, decision)
+        decisions.record(connection, [decision])
     told = outcome(None, purchase, AT)
     assert told is not None
-    outcomes.emit(connection, told, ["webhook"], AT)
+    outcomes.emit(connection, [told], ["webhook"], AT)
     (delivery,) = outcomes.due(connection, "webhook", AT, 1)
     outcomes.settle(connection, delivery, "dead", due=AT, reason="410")
     broken = b'{"id": "e1", "note": "' + CLIENT_SECRET.encode() + b' \\u001b[31m"}'

@@ -121,7 +121,7 @@ async def test_links_stay_when_the_purchase_moves_on(store: Store) -> None:
     before = purchase(1, wanted_source="src-1")
     await stored(store, before)
     after = before.model_copy(update={"wanted_source": "src-2"})
-    await store.write(lambda c: links.note(c, after, before))
+    await store.write(lambda c: links.note_new(c, [(before, after)]))
     for source in ("src-1", "src-2"):
         found = await store.read(partial(links.every, named=[("source", source)]))
         assert found == ["pur_1"]

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from consumer.store import inbox, purchases, work
 from consumer.store.engine import Store
 from consumer.store.facts import decoded
+from consumer.store.work import Step
 from handlers.decide import decide
 from handlers.decision import Decision, Moment
 from handlers.policy import Policy
@@ -27,7 +28,8 @@ def moved(connection: Connection, purchase: Purchase, **fields: object) -> Purch
     assert taken is not None
     changed = purchase.model_copy(update=fields)
     decision = Decision(changed, "rule", "source")
-    return work.save(connection, purchase, taken.facts[0], decision, taken.lease, (), now)
+    step = Step(purchase, work.following(purchase, decision, now), taken.facts[0], now, decision)
+    return work.save(connection, step, taken.lease, ())
 
 
 def linked(connection: Connection, one: Mapping[str, object], other: Mapping[str, object]) -> Told:
@@ -47,7 +49,8 @@ def linked(connection: Connection, one: Mapping[str, object], other: Mapping[str
             decision = decide(purchase, fact, Moment(NOW, NOW), Policy())
             lease = work.take(connection, purchase.id, "w", NOW, after(60))
             assert lease is not None
-            work.save(connection, purchase, entry, decision, lease.lease, (), NOW)
+            step = Step(purchase, work.following(purchase, decision, NOW), entry, NOW, decision)
+            work.save(connection, step, lease.lease, ())
     return told
 
 

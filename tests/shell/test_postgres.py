@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.util import await_only
 
 from consumer.clock import SharedClock
-from consumer.store import admission, commands, inbox, leases, purchases, work
+from consumer.store import admission, commands, inbox, leases, parking, purchases, work
 from consumer.store import tables as t
 from consumer.store.admission import Admitted
 from consumer.store.bell import Bell
@@ -298,17 +298,17 @@ async def test_what_was_parked_while_its_key_was_claimed_is_found(postgres_url: 
 
         def park(connection: Connection) -> None:
             [entry] = inbox.unrouted(connection, 1)
-            inbox.park(connection, entry.seq, [("checkout", "c1")], "waits")
+            parking.park(connection, entry.seq, [("checkout", "c1")], "waits")
             loop.call_soon(parked.set)
             await_only(claimed.wait())
 
-        parking = asyncio.create_task(one.write(park))
+        waits = asyncio.create_task(one.write(park))
         await parked.wait()
         id = await two.write(lambda c: admit(c, "c1", "web-1", "f1"))
         claimed.set()
-        await parking
+        await waits
         assert await one.read(lambda c: inbox.unrouted(c, 10)) == []
-        [key] = await one.look(lambda c: inbox.claimed(c, 10))
-        await one.write(lambda c: inbox.unpark(c, key))
+        [key] = await one.look(lambda c: parking.claimed(c, 10))
+        await one.write(lambda c: parking.unpark(c, [key]))
         assert [e.id for e in await one.read(lambda c: inbox.unrouted(c, 10))] == ["e1"]
         assert await one.look(lambda c: purchases.find(c, [key])) == id

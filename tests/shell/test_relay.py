@@ -45,7 +45,7 @@ class Outbox:
 
         def job(connection: Connection) -> None:
             for sequence in sequences:
-                outcomes.emit(connection, outcome(purchase_id, sequence), [SINK], NOW)
+                outcomes.emit(connection, [outcome(purchase_id, sequence)], [SINK], NOW)
 
         await self.store.write(job)
         self.relay.signal.set()

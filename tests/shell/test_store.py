@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, func, select, text
 
-from consumer.store import admission, commands, inbox, leases, outcomes, purchases, work
+from consumer.store import admission, commands, inbox, leases, outcomes, parking, purchases, work
 from consumer.store import tables as t
 from consumer.store.admission import Admitted, Refused
 from consumer.store.engine import Store, StoreUnavailable
@@ -16,6 +16,7 @@ from consumer.store.inbox import Delivery
 from consumer.store.leases import LeaseLost
 from consumer.store.opening import open_engine, open_store
 from consumer.store.sqlite import SqliteStore
+from consumer.store.work import Step
 from handlers.decision import Decision
 from schemas.commands import FindOrders, Planned, ReadOrder, Wake
 from schemas.facts import Origin
@@ -152,7 +153,7 @@ async def test_a_parked_fact_is_routed_again_when_its_key_is_claimed(store: Stor
     def park(connection: Connection) -> None:
         inbox.append(connection, [event("e1")], NOW)
         [entry] = inbox.unrouted(connection, 1)
-        inbox.park(connection, entry.seq, [("checkout", "c1"), ("order", "o1")], "waits")
+        parking.park(connection, entry.seq, [("checkout", "c1"), ("order", "o1")], "waits")
 
     await store.write(park)
     assert await store.read(lambda c: inbox.unrouted(c, 10)) == []
@@ -211,7 +212,10 @@ async def test_a_decision_under_a_lost_lease_is_not_stored(store: Store) -> None
     assert heir.lease.epoch == taken.lease.epoch + 1
 
     def late(connection: Connection, now: datetime) -> None:
-        work.save(connection, purchase, taken.facts[0], decision, taken.lease, (), now)
+        step = Step(
+            purchase, work.following(purchase, decision, now), taken.facts[0], now, decision
+        )
+        work.save(connection, step, taken.lease, ())
 
     for now in (after(9), after(12)):
         with pytest.raises(LeaseLost):
@@ -220,10 +224,9 @@ async def test_a_decision_under_a_lost_lease_is_not_stored(store: Store) -> None
     assert stored == purchase
     assert await store.read(lambda c: commands.of_purchase(c, purchase.id)) == []
     # The other one's goes through.
-    entry = heir.facts[0]
-    saved = await store.write(
-        lambda c: work.save(c, purchase, entry, decision, heir.lease, ("webhook",), after(12))
-    )
+    after_it = work.following(purchase, decision, after(12))
+    step = Step(purchase, after_it, heir.facts[0], after(12), decision)
+    saved = await store.write(lambda c: work.save(c, step, heir.lease, ("webhook",)))
     assert saved.version == purchase.version + 1
     assert len(await store.read(lambda c: outcomes.due(c, "webhook", after(12), 10))) == 1
 
@@ -232,12 +235,13 @@ async def test_a_decision_on_an_outdated_version_is_not_stored(store: Store) -> 
     purchase = await store.write(handed_over)
     taken = await store.write(lambda c: work.take(c, purchase.id, "one", NOW, after(10)))
     assert taken is not None
-    entry = taken.facts[0]
     moved = purchase.model_copy(update={"state": State.SUBMITTING, "reason": None})
     decision = Decision(moved, "rule", "source")
-    await store.write(lambda c: work.save(c, purchase, entry, decision, taken.lease, (), NOW))
+    after_it = work.following(purchase, decision, NOW)
+    step = Step(purchase, after_it, taken.facts[0], NOW, decision)
+    await store.write(lambda c: work.save(c, step, taken.lease, ()))
     with pytest.raises(purchases.Moved):
-        await store.write(lambda c: work.save(c, purchase, entry, decision, taken.lease, (), NOW))
+        await store.write(lambda c: work.save(c, step, taken.lease, ()))
 
 
 async def test_an_answer_is_stored_whoever_holds_the_lease_and_beside_its_abandonment(
@@ -246,7 +250,7 @@ async def test_an_answer_is_stored_whoever_holds_the_lease_and_beside_its_abando
     purchase = await store.write(handed_over)
     task = await sending(store, purchase, "one")
     await store.write(lambda c: work.take(c, purchase.id, "two", after(30), after(40)))
-    await store.write(lambda c: work.end(c, task, Succeeded(status=201), after(31)))
+    await store.write(lambda c: commands.end(c, task, Succeeded(status=201), after(31)))
     facts = await store.read(lambda c: inbox.of_purchase(c, purchase.id))
     ids = [fact.id for fact in facts if fact.origin is Origin.COMMAND]
     assert ids == ["k/1/abandoned", "k/1/answer"]
@@ -291,7 +295,7 @@ async def test_causes_of_one_effect_collide_while_it_is_planned_or_sent(store: S
     await store.write(lambda c: commands.plan(c, purchase.id, [again, again], NOW))
     [only] = await store.read(lambda c: commands.of_purchase(c, purchase.id))
     assert (only.status, only.attempt, only.command) == ("sending", 1, LOOK)
-    await store.write(lambda c: work.end(c, task, Succeeded(status=200), NOW))
+    await store.write(lambda c: commands.end(c, task, Succeeded(status=200), NOW))
     await store.write(lambda c: commands.plan(c, purchase.id, [again], NOW))
     [only] = await store.read(lambda c: commands.of_purchase(c, purchase.id))
     assert (only.status, only.attempt) == ("planned", 2)

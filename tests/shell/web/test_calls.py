@@ -419,7 +419,7 @@ async def test_dead_letters_of_both_kinds_are_listed_paged_and_redriven(service:
             inbox.mark(connection, entry.seq, "dead", reason="can't be decided")
         told = outcome(None, Purchase.model_validate(loaded(connection)), NOW)
         assert told is not None
-        outcomes.emit(connection, told, ["webhook"], datetime.now(UTC))
+        outcomes.emit(connection, [told], ["webhook"], datetime.now(UTC))
         for delivery in outcomes.due(connection, "webhook", datetime.now(UTC), 5):
             outcomes.settle(connection, delivery, "dead", due=NOW, reason="gone")
         return told.id
