@@ -132,6 +132,7 @@ class Worker:
                     turn = replace(turn, ended=await self._do(done.task, done.lease))
                 elif not done.more:
                     return
+            await self._keep_answer(turn)  # the next process decides on it
         except (LeaseLost, Moved):
             return
         except Unreadable:
