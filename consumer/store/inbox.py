@@ -220,6 +220,14 @@ def unrouted(connection: Connection, limit: int) -> list[Entry]:
     return _entries(connection, _UNROUTED, limit)
 
 
+_ANY_UNROUTED = select(inbox.c.seq).where(inbox.c.status == "new").limit(1)
+
+
+def any_unrouted(connection: Connection) -> bool:
+    """Whether a fact has no purchase yet."""
+    return connection.execute(_ANY_UNROUTED).first() is not None
+
+
 def undecided(connection: Connection, purchase_id: str, limit: int = 50) -> list[Entry]:
     """The oldest facts of a purchase that wait for a decision."""
     return _entries(connection, _UNDECIDED, limit, purchase=purchase_id)

@@ -11,7 +11,9 @@ import httpx
 import pytest
 from sqlalchemy import Connection, select
 
-from consumer.router import LEFT, LOOKED_UP, Router
+from consumer.router import Router
+from consumer.router.placing import LEFT
+from consumer.router.routes import LOOKED_UP
 from consumer.settings import Adopt
 from consumer.signals import Signal
 from consumer.store import inbox, purchases
