@@ -5,6 +5,7 @@ import asyncio
 import os
 import platform
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -74,6 +75,9 @@ def about(options: Options) -> dict[str, Any]:
 async def main(options: Options, names: list[str], folder: Path) -> int:
     """Measure the rows one after another; the exit code."""
     console = Console()
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     shutil.rmtree(folder / "work", ignore_errors=True)
     (folder / "work").mkdir(parents=True)
     rows: list[Row] = []

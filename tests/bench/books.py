@@ -53,6 +53,16 @@ async def drained(url: str, seconds: float = 120.0) -> None:
     await until(empty, seconds, "the inbox is empty", every=0.2)
 
 
+async def do(url: str, *statements: str) -> None:
+    """Run these on PostgreSQL, each in a transaction of its own."""
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
 async def fill(url: str, table: str, records: Iterable[Mapping[str, Any]]) -> None:
     """Put rows into a table of PostgreSQL, fast."""
     listed = list(records)

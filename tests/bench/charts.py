@@ -7,9 +7,9 @@ from statistics import median
 import matplotlib
 
 matplotlib.use("Agg")  # there is no screen
-from matplotlib import pyplot  # noqa: E402  # it looks for a screen when it is imported
+from matplotlib import pyplot  # it looks for a screen when it is imported
 
-from tests.bench.report import Case, Row, number  # noqa: E402
+from tests.bench.report import Case, Row, number
 
 COLOURS = {True: "#3a7d44", False: "#c8553d"}
 MOST = 10.0  # times its target; what goes beyond is cut

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.bench.report import Case
-from tests.bench.rows import acks
+from tests.bench.rows import acks, budget, deciding, memory, orders, streams
 from tests.bench.stage import Bench
 
 
@@ -41,5 +41,34 @@ ROWS: dict[str, Measured] = {
         acks.overload,
         "four times the connections with which the first 503 came; the slowest answer of any kind,"
         " and rows in the inbox against 202s",
+    ),
+    "kafka": Measured(
+        streams.kafka,
+        "records of 2.5 KB from the first that is in the inbox to the last, on PostgreSQL, with no"
+        " limit on what may wait; beside aiokafka's getmany and pydantic on the same topic",
+    ),
+    "decisions": Measured(
+        deciding.decisions,
+        "one process, PostgreSQL, one fact for each of many purchases: an order was read and is"
+        " accepted, a shopper cancels, a merchant's event confirms again (it is routed first)",
+    ),
+    "budget-1": Measured(
+        partial(budget.budget, replicas=1),
+        "calls a second of one process that has work for more, PLATFORM_RATE=200, on PostgreSQL;"
+        " the platform takes 150 ms and allows 250/s; beside the 200/s",
+    ),
+    "budget-3": Measured(
+        partial(budget.budget, replicas=3),
+        "the same of three processes that share the 200/s",
+    ),
+    "order": Measured(
+        orders.order,
+        "p99 of POST /v1/purchases until the order is accepted, 20/s, one at a time, the platform"
+        " answers at once; beside GET checkout and POST orders alone",
+    ),
+    "memory": Measured(
+        memory.memory,
+        "highest resident memory of the process through a burst of webhooks on 32 connections,"
+        " until all of them are routed",
     ),
 }

@@ -125,7 +125,7 @@ def _line(case: Case, row: Row) -> tuple[str, ...]:
     verdict = "broken" if row.broken else "met" if case.met else "missed"
     sign = "≥" if case.bound == "at least" else "≤"
     return (
-        *(case.name, measured, beside, number(case.figure) + (" ×" if case.yardstick else "")),
+        *(case.name, measured, beside, number(case.figure) + (" x" if case.yardstick else "")),
         *(f"{sign} {number(case.target)}", f"[{STYLES[verdict]}]{verdict}[/]"),
     )
 

@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -129,7 +129,7 @@ class Bench:
         self, database: str, platform: str = "", **more: str
     ) -> AsyncIterator[Server]:
         """`order-rescue serve` on this database, as its users run it."""
-        port = free_port()
+        port = int(more.get("PORT") or free_port())
         settings = {
             "PLATFORM_URL": platform or f"http://127.0.0.1:{free_port()}",
             "PLATFORM_KEY": KEY,
@@ -191,7 +191,7 @@ async def until(condition: Callable[[], Any], seconds: float, what: str, every: 
     """What the condition returns once it is true. Raises Broken."""
     try:
         async with asyncio.timeout(seconds):
-            while not (found := await _asked(condition)):
+            while not (found := await _asked(condition)):  # noqa: ASYNC110  # the deadline is above
                 await asyncio.sleep(every)
             return found
     except TimeoutError:
@@ -201,10 +201,3 @@ async def until(condition: Callable[[], Any], seconds: float, what: str, every: 
 async def _asked(condition: Callable[[], Any]) -> Any:
     found = condition()
     return await found if isinstance(found, Awaitable) else found
-
-
-@asynccontextmanager
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    """Several processes until the block ends."""
-    async with AsyncExitStack() as found:
-        yield found

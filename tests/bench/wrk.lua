@@ -38,7 +38,11 @@ end
 function request()
   if sent == #events then
     if not wrap then
-      ran_out = 1
+      if ran_out == 0 then
+        ran_out = 1
+        io.write("RAN OUT\n")
+        io.flush()
+      end
       wrk.thread:stop()
     end
     sent = 0

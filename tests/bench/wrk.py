@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,10 +66,27 @@ async def run(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said = (await process.communicate())[0].decode()
+    try:
+        said = await _said(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     if process.returncode or "BENCH " not in said:
         raise Broken(f"wrk: {said.strip()[-500:]}")
     return _read(json.loads(said.rpartition("BENCH ")[2]))
+
+
+async def _said(process: asyncio.subprocess.Process) -> str:
+    """All that it says. Once it has nothing left to send it is told to end: it would wait."""
+    assert process.stdout is not None
+    said = ""
+    async for line in process.stdout:
+        said += line.decode()
+        if line.strip() == b"RAN OUT":
+            process.send_signal(signal.SIGINT)
+    await process.wait()
+    return said
 
 
 def _read(found: dict[str, float | str]) -> Seen:

@@ -40,7 +40,7 @@ class StoredEvent(Base):
 class Event(BaseModel):
     id: str
     type: str
-    createdTime: datetime  # noqa: N815  # the platform's name
+    createdTime: datetime  # the platform's name
     data: dict[str, Any]
 
 
