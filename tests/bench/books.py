@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it comes without types
 
-from tests.bench.stage import until
+from tests.bench.waiting import until
 
 SQLITE = "sqlite:///"
 

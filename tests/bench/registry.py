@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.bench.report import Case
-from tests.bench.rows import acks, budget, deciding, memory, orders, streams
+from tests.bench.rows import acks, budget, deciding, memory, orders, storing, streams
 from tests.bench.stage import Bench
 
 
@@ -65,6 +65,15 @@ ROWS: dict[str, Measured] = {
         orders.order,
         "p99 of POST /v1/purchases until the order is accepted, 20/s, one at a time, the platform"
         " answers at once; beside GET checkout and POST orders alone",
+    ),
+    "stored-ack": Measured(
+        storing.stored_ack,
+        "the median ack of 32 connections that never rest, PostgreSQL, a store of 1,000,000"
+        " purchases and 5,000,000 facts (--stored); beside an empty store",
+    ),
+    "stored-order": Measured(
+        storing.stored_order,
+        "p99 of the row `order` on the same store; beside an empty store",
     ),
     "memory": Measured(
         memory.memory,

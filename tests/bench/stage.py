@@ -1,6 +1,5 @@
 """What the rows run on: the service and the yardsticks as processes, and the real services."""
 
-import asyncio
 import shutil
 import sys
 import tempfile
@@ -9,7 +8,6 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +16,7 @@ from consumer.store.migrate import migrate
 from consumer.store.opening import open_engine
 from deploy.demo.processes import ROOT, Failed, Program, answering, clean_environment, free_port
 from tests.bench.load import SECRET
+from tests.bench.stored import fill_up
 from tests.bench.wrk import Broken
 from tests.services.kafka import Cluster, running
 from tests.services.postgres import Postgres, own_server
@@ -68,6 +67,7 @@ class Bench:
     folder: Path
     options: Options
     stack: ExitStack
+    _full: str = ""
     _numbers: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
 
     @cached_property
@@ -102,6 +102,14 @@ class Bench:
             yield url
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    async def full(self) -> str:
+        """The URL of the database that has been used for long; it is filled once."""
+        if not self._full:
+            url = self.postgres.fresh()
+            await fill_up(url, self.options.stored)
+            self._full = url
+        return self._full
 
     def program(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Program:
         """A process whose output goes into the folder."""
@@ -185,19 +193,3 @@ def needing() -> Iterator[None]:
         yield
     except (pytest.skip.Exception, pytest.fail.Exception) as missing:
         raise Broken(str(missing)) from missing
-
-
-async def until(condition: Callable[[], Any], seconds: float, what: str, every: float = 0.1) -> Any:
-    """What the condition returns once it is true. Raises Broken."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not (found := await _asked(condition)):  # noqa: ASYNC110  # the deadline is above
-                await asyncio.sleep(every)
-            return found
-    except TimeoutError:
-        raise Broken(f"not within {seconds:g} s: {what}") from None
-
-
-async def _asked(condition: Callable[[], Any]) -> Any:
-    found = condition()
-    return await found if isinstance(found, Awaitable) else found

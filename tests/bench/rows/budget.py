@@ -10,7 +10,8 @@ from typing import Any
 from tests.bench.books import do, fill
 from tests.bench.report import Case
 from tests.bench.shop import Checkout, Shop, opened
-from tests.bench.stage import PLATFORM_LIMIT, Bench, until
+from tests.bench.stage import PLATFORM_LIMIT, Bench
+from tests.bench.waiting import until
 
 RATE = 200  # calls a second: the default of a live key, and what all replicas share
 LATENCY = 0.150  # seconds that the platform takes

@@ -10,7 +10,8 @@ from schemas.purchase import Purchase, Reason, State
 from tests.bench import documents
 from tests.bench.books import count, do, fill
 from tests.bench.report import Case
-from tests.bench.stage import Bench, until
+from tests.bench.stage import Bench
+from tests.bench.waiting import until
 from tests.bench.wrk import Broken
 
 TARGET = 1500.0  # decisions a second

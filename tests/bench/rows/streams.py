@@ -12,7 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from tests.bench.books import count, events
 from tests.bench.load import body, checkout_updated
 from tests.bench.report import Case
-from tests.bench.stage import Bench, until
+from tests.bench.stage import Bench
+from tests.bench.waiting import until
 from tests.bench.wrk import Broken
 
 PARTITIONS = 3
