@@ -23,6 +23,7 @@ from tests.bench.stage import Bench, Options
 from tests.bench.wrk import Broken
 
 FOLDER = ROOT / "build" / "bench"
+BUSY = 0.5  # processes that want to run
 
 
 def options_of(arguments: Sequence[str] | None = None) -> tuple[Options, list[str], Path]:
@@ -63,6 +64,7 @@ def about(options: Options) -> dict[str, Any]:
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],  # of others, at the start
         "machine": platform.machine(),
         "python": platform.python_version(),
         "rounds": options.rounds,
@@ -80,6 +82,9 @@ async def main(options: Options, names: list[str], folder: Path) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     shutil.rmtree(folder / "work", ignore_errors=True)
     (folder / "work").mkdir(parents=True)
+    known = about(options)
+    if known["load"] > BUSY:
+        console.print(f"others use this machine (load {known['load']:.1f}): trust ratios at most")
     rows: list[Row] = []
     with ExitStack() as stack:
         bench = Bench(folder / "work", options, stack)
@@ -88,7 +93,7 @@ async def main(options: Options, names: list[str], folder: Path) -> int:
             rows.append(await measured(name, ROWS[name], bench))
     shutil.rmtree(folder / "work", ignore_errors=True)
     show(rows, console)
-    write_json(rows, about(options), folder)
+    write_json(rows, known, folder)
     charted(rows, folder, console)
     return exit_code(rows)
 

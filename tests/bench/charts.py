@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import matplotlib
 
@@ -53,7 +54,7 @@ def _beside(named: Sequence[tuple[str, Case]], folder: Path) -> Path:
     return _saved(figure, folder / "yardsticks.png")
 
 
-def _saved(figure: "pyplot.Figure", file: Path) -> Path:
+def _saved(figure: Any, file: Path) -> Path:
     figure.savefig(file, dpi=120)
     pyplot.close(figure)
     return file

@@ -1,63 +1,53 @@
-"""`--profile "python -m tests.bench.sampler"`: where the service's threads are, 200 times a second.
+"""`--profile "python -m tests.bench.sampler"`: what the service spends its processor time on.
 
-Runs the program that is named behind it and prints into its log, at its end, in which functions
-the samples were, and under which of our own.
+Runs the program that is named behind it. For every few milliseconds of processor time that it
+uses, of whichever thread, it looks where the event loop's thread is; waiting weighs nothing. At
+the end it prints into the service's log in which functions that was, and under which of our own.
 """
 
 import runpy
+import signal
 import sys
-import threading
 import time
 from collections import Counter
 from types import FrameType
 
-EVERY = 0.005  # seconds
+EVERY = 0.004  # seconds of processor time
 OURS = ("consumer", "handlers", "schemas")
 SHOWN = 25
 
 
-def _place(frame: FrameType) -> str:
-    module = frame.f_globals.get("__name__", "?")
-    return f"{module}.{frame.f_code.co_qualname}"
-
-
-def _stack(frame: FrameType | None) -> list[str]:
-    places = []
+def places(frame: FrameType | None) -> list[str]:
+    """The functions on a stack, the innermost first."""
+    found = []
     while frame is not None:
-        places.append(_place(frame))
+        found.append(f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}")
         frame = frame.f_back
-    return places
-
-
-def sample(own: Counter[str], under: Counter[str], ended: threading.Event) -> None:
-    """Look until it has ended. Idle threads are counted like any other, as `asyncio` or `queue`."""
-    me = threading.get_ident()
-    while not ended.wait(EVERY):
-        for thread, frame in sys._current_frames().items():
-            if thread == me:
-                continue
-            places = _stack(frame)
-            own[places[0]] += 1
-            under.update({place for place in places if place.startswith(OURS)})
+    return found
 
 
 def main() -> None:
     """Run `sys.argv[1:]` under the sampler."""
     own: Counter[str] = Counter()
     under: Counter[str] = Counter()
-    ended = threading.Event()
-    began = time.monotonic()
-    threading.Thread(target=sample, args=(own, under, ended), daemon=True).start()
+
+    def look(_number: int, frame: FrameType | None) -> None:
+        stack = places(frame)
+        own.update(stack[:1])
+        under.update({place for place in stack if place.startswith(OURS)})
+
+    signal.signal(signal.SIGPROF, look)
+    signal.setitimer(signal.ITIMER_PROF, EVERY, EVERY)
     sys.argv = sys.argv[1:]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     finally:
-        ended.set()
+        signal.setitimer(signal.ITIMER_PROF, 0)
         total = sum(own.values())
+        print(f"PROFILE {total} looks in {time.process_time():.1f} s")
         for title, found in (("in", own), ("under", under)):
-            print(f"PROFILE {title}, {total} samples in {time.monotonic() - began:.1f} s")
             for place, count in found.most_common(SHOWN):
-                print(f"PROFILE {count / total:6.1%} {place}", flush=True)
+                print(f"PROFILE {title} {count / total:6.1%} {place}", flush=True)
 
 
 if __name__ == "__main__":

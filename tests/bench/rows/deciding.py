@@ -42,7 +42,7 @@ async def _decided(bench: Bench, each: int) -> float:
             return await count(url, DECIDED) >= number
 
         async with bench.serving(url):
-            before = await until(begun, 30.0, "the first decision", every=0.02)
+            before: int = await until(begun, 30.0, "the first decision", every=0.02)
             began = time.monotonic()
             await until(ended, 300.0, "the last decision", every=0.05)
             rate = (number - before) / (time.monotonic() - began)
