@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -37,6 +38,7 @@ def options_of(arguments: Sequence[str] | None = None) -> tuple[Options, list[st
     add("--burst", type=int, default=200_000, help="events of the burst")
     add("--quick", action="store_true", help="one short round on a small store: does it run?")
     add("--profile", default="", help="words that the service runs under, such as a profiler")
+    add("--keep", action="store_true", help="keep the folder with the logs")
     add("--folder", type=Path, default=FOLDER, help="for report.json and the charts")
     found = parser.parse_args(arguments)
     names = [name for name in found.only.split(",") if name] or list(ROWS)
@@ -44,19 +46,21 @@ def options_of(arguments: Sequence[str] | None = None) -> tuple[Options, list[st
         parser.error(f"no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
     quick = {"rounds": 1, "seconds": min(found.seconds, 3.0), "stored": 20_000, "burst": 20_000}
     named: dict[str, Any] = {n: getattr(found, n) for n in quick} | (quick if found.quick else {})
-    return Options(**named, profile=found.profile), names, found.folder
+    return Options(**named, profile=found.profile, keep=found.keep), names, found.folder
 
 
 async def measured(name: str, row: Measured, bench: Bench) -> Row:
     """The row with its figures, or with the reason why there are none."""
     began = time.monotonic()
+    bench.notes.clear()
     try:
         cases, broken = tuple(await row.measure(bench)), ""
     except Broken as error:
         cases, broken = (), str(error)
     except Exception as error:  # noqa: BLE001  # the other rows are still worth measuring
         cases, broken = (), f"{type(error).__name__}: {error}"
-    return Row(name, row.what, cases, broken, seconds=time.monotonic() - began)
+    notes = {what: median(values) for what, values in bench.notes.items()}
+    return Row(name, row.what, cases, broken, notes, time.monotonic() - began)
 
 
 def about(options: Options) -> dict[str, Any]:
@@ -91,7 +95,8 @@ async def main(options: Options, names: list[str], folder: Path) -> int:
         for name in names:
             console.print(f"measuring {name} ...", highlight=False)
             rows.append(await measured(name, ROWS[name], bench))
-    shutil.rmtree(folder / "work", ignore_errors=True)
+    if not options.keep:
+        shutil.rmtree(folder / "work", ignore_errors=True)
     show(rows, console)
     write_json(rows, known, folder)
     charted(rows, folder, console)

@@ -103,11 +103,13 @@ def show(rows: Sequence[Row], console: Console) -> None:
     for name in ("row", "case", "measured", "yardstick", "figure", "target", "verdict"):
         table.add_column(name, justify="left" if name in ("row", "case", "verdict") else "right")
     for row in rows:
-        for number, line in enumerate(lines(row)):
-            table.add_row("" if number else row.name, *line)
+        for place, line in enumerate(lines(row)):
+            table.add_row("" if place else row.name, *line)
     console.print(table)
     for row in rows:
         console.print(f"[bold]{row.name}[/]: {row.what}", highlight=False)
+        for what, value in row.notes.items():
+            console.print(f"  {what}: {number(value)}", highlight=False, markup=False)
         if row.broken:
             console.print(row.broken, style="red", markup=False)
 

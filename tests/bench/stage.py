@@ -15,11 +15,12 @@ import pytest
 from consumer.store.migrate import migrate
 from consumer.store.opening import open_engine
 from deploy.demo.processes import ROOT, Failed, Program, answering, clean_environment, free_port
+from tests.bench.cores import used
 from tests.bench.load import SECRET
 from tests.bench.stored import fill_up
 from tests.bench.wrk import Broken
 from tests.services.kafka import Cluster, running
-from tests.services.postgres import Postgres, own_server
+from tests.services.postgres import OwnPostgres, Postgres, own_server
 
 # As a server of its own would have it: nothing is acknowledged before it is on the disk.
 POSTGRES = (
@@ -44,6 +45,7 @@ class Options:
     stored: int = 1_000_000
     burst: int = 200_000
     profile: str = ""  # a command that the service runs under
+    keep: bool = False  # the folder with the logs
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Bench:
     folder: Path
     options: Options
     stack: ExitStack
+    notes: dict[str, list[float]] = field(default_factory=dict)  # of the row that is measured
     _full: str = ""
     _numbers: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
 
@@ -102,6 +105,22 @@ class Bench:
             yield url
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def note(self, what: str, value: float) -> None:
+        """A figure of this round that has no target."""
+        self.notes.setdefault(what, []).append(value)
+
+    @asynccontextmanager
+    async def costing(self, server: Server, kind: str, per: str) -> AsyncIterator[list[int]]:
+        """Note the milliseconds of processor time for each of what the block says it did."""
+        owners = {"service": server.pid}
+        if kind == "postgres" and isinstance(self.postgres, OwnPostgres) and self.postgres.process:
+            owners["database"] = self.postgres.process.pid
+        before = {name: used(pid) for name, pid in owners.items()}
+        done: list[int] = []
+        yield done
+        for name, pid in owners.items():
+            self.note(f"{kind}: {name} ms/{per}", 1000 * (used(pid) - before[name]) / sum(done))
 
     async def full(self) -> str:
         """The URL of the database that has been used for long; it is filled once."""

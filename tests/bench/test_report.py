@@ -1,6 +1,7 @@
 """What the report says of figures: the arithmetic, and when a row is met, missed or broken."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tests.bench.__main__ import measured, options_of
 from tests.bench.load import SECRET, SIZE, body, signed
 from tests.bench.registry import ROWS, Measured
 from tests.bench.report import Bound, Case, Row, exit_code, show, write_json
-from tests.bench.stage import Bench
+from tests.bench.stage import Bench, Options
 from tests.bench.wrk import Broken
 
 
@@ -63,12 +64,13 @@ def test_a_missed_target_is_a_result_and_a_broken_row_is_none() -> None:
     assert exit_code([met, missed, broken]) == 1
 
 
-async def test_a_row_that_fails_breaks_alone_and_says_why() -> None:
+async def test_a_row_that_fails_breaks_alone_and_says_why(tmp_path: Path) -> None:
     async def fails(_bench: Bench) -> list[Case]:
         raise Broken("there is no wrk on this machine")
 
-    bench: Bench = None  # type: ignore[assignment]  # it is not used
-    row = await measured("any", Measured(fails, "what"), bench)
+    with ExitStack() as stack:
+        bench = Bench(tmp_path, Options(), stack)
+        row = await measured("any", Measured(fails, "what"), bench)
     assert (row.verdict, row.broken) == ("broken", "there is no wrk on this machine")
 
 

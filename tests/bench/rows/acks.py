@@ -30,7 +30,9 @@ async def ours(bench: Bench, kind: str) -> float:
     with bench.database(kind) as url:
         async with bench.serving(url) as server:
             warm = await pushed(bench, server, WARM)
-            seen = await pushed(bench, server, bench.options.seconds)
+            async with bench.costing(server, kind, "event") as done:
+                seen = await pushed(bench, server, bench.options.seconds)
+                done.append(seen.requests)
         if await events(url) < warm.requests + seen.requests:
             raise Broken("an event was acknowledged and is not stored")
     return seen.rate

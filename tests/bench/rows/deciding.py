@@ -41,10 +41,12 @@ async def _decided(bench: Bench, each: int) -> float:
         async def ended() -> bool:
             return await count(url, DECIDED) >= number
 
-        async with bench.serving(url):
+        async with bench.serving(url) as server:
             before: int = await until(begun, 30.0, "the first decision", every=0.02)
             began = time.monotonic()
-            await until(ended, 300.0, "the last decision", every=0.05)
+            async with bench.costing(server, "postgres", "decision") as done:
+                await until(ended, 300.0, "the last decision", every=0.05)
+                done.append(number - before)
             rate = (number - before) / (time.monotonic() - began)
         await _check(url, each)
     return rate
