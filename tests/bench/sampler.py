@@ -33,6 +33,8 @@ def main() -> None:
 
     def look(_number: int, frame: FrameType | None) -> None:
         stack = places(frame)
+        if any(place.startswith("importlib.") for place in stack):
+            return  # the start
         own.update(stack[:1])
         under.update({place for place in stack if place.startswith(OURS)})
 
