@@ -1,6 +1,7 @@
 # Everything starts with `make install`; the other targets call it themselves.
 # PYTHON=...       the interpreter for .venv (default: the first of the candidates that will do)
 # PYTEST_FLAGS=... more for pytest, such as -k name
+# BENCH_FLAGS=...  for the benchmark, such as --quick --only ack-sqlite
 # DEMO_FLAGS=...   for the demo, such as --no-webhooks; --help lists them
 # WORKERS=...      test processes (4); 0 runs the tests in one
 # MEMORY=...       a folder in memory for the tests' files (/dev/shm, where there is one)
@@ -10,6 +11,7 @@ PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3.14 python3)
 PYTEST_FLAGS ?=
 DEMO_FLAGS ?=
+BENCH_FLAGS ?=
 # Most tests wait for real processes: four keep two cores busy.
 WORKERS ?= 4
 # Wheels only: building from source would fetch build tools that no hash pins.
@@ -19,10 +21,11 @@ LOCK_FLAGS ?=
 VENV := .venv
 MEMORY ?= $(shell test -d /dev/shm -a -w /dev/shm && echo /dev/shm)
 INSTALLED := $(VENV)/.installed
+BENCH_INSTALLED := $(VENV)/.bench-installed
 SOURCES := $(wildcard schemas handlers consumer deploy tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help install services test check demo sandbox run lock remedies clean
+.PHONY: help install services test check bench demo sandbox run lock remedies clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -78,6 +81,16 @@ check: install ## ruff, mypy and the import rule
 	$(VENV)/bin/mypy $(SOURCES)
 	$(VENV)/bin/python -m pytest -q tests/core/test_imports.py
 
+$(BENCH_INSTALLED): $(INSTALLED) requirements/bench.txt
+	@echo "installing requirements/bench.txt"; \
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		$(PIP_FLAGS) -r requirements/bench.txt
+	@touch $@
+
+# Its databases are on the disk, never in memory: what an fsync costs is part of the figures.
+bench: $(BENCH_INSTALLED) services ## measure; a table, JSON and charts in build/bench
+	env -u TMPDIR $(VENV)/bin/python -m tests.bench $(BENCH_FLAGS)
+
 demo: install ## 300 shoppers against the sandbox; ends with the books balanced, or exit 1
 	$(VENV)/bin/python -m deploy.demo $(DEMO_FLAGS)
 
@@ -97,7 +110,8 @@ lock: ## write requirements/*.txt anew; LOCK_FLAGS=--upgrade takes newer version
 	tested="--constraints requirements/dev.txt"; \
 	$$compile pyproject.toml --group dev --output-file requirements/dev.txt; \
 	$$compile pyproject.toml --extra otel $$tested --output-file requirements/runtime.txt; \
-	$$compile --group build $$tested --output-file requirements/build.txt
+	$$compile --group build $$tested --output-file requirements/build.txt; \
+	$$compile --group bench $$tested --output-file requirements/bench.txt
 
 remedies: $(INSTALLED) ## write docs/remedies.md from the table of remedies
 	@$(VENV)/bin/order-rescue remedies --markdown >docs/remedies.md

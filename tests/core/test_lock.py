@@ -27,11 +27,13 @@ def test_a_lock_file_names_no_address(path: Path) -> None:
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
 def test_every_pin_has_a_hash(path: Path) -> None:
     blocks = re.split(r"\n(?=[a-zA-Z])", path.read_text("utf-8"))
-    assert len(blocks) == len(pins(path)) > 0
+    assert len(blocks) == len(re.findall(r"^[\w.-]+==", path.read_text("utf-8"), re.MULTILINE)) > 0
     assert [block for block in blocks if "--hash=sha256:" not in block] == []
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
 def test_what_runs_is_what_was_tested(path: Path) -> None:
-    tested = pins(REQUIREMENTS / "dev.txt")
-    assert {name: tested.get(name) for name in pins(path)} == pins(path)
+    tested, found = pins(REQUIREMENTS / "dev.txt"), pins(path)
+    if path.name == "bench.txt":  # the yardsticks and the charts are no part of what runs
+        found = {name: pin for name, pin in found.items() if name in tested}
+    assert {name: tested.get(name) for name in found} == found

@@ -94,11 +94,12 @@ class OwnPostgres(Postgres):
     folder: Path = Path()
     port: int = 0
     user: str | None = None
+    options: tuple[str, ...] = OPTIONS
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
-        options = [part for option in OPTIONS for part in ("-c", option)]
+        options = [part for option in self.options for part in ("-c", option)]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -161,7 +162,7 @@ def programs() -> Path:
 
 
 @contextmanager
-def own_server() -> Iterator[OwnPostgres]:
+def own_server(options: tuple[str, ...] = OPTIONS) -> Iterator[OwnPostgres]:
     """The machine's PostgreSQL on a free loopback port, in a temporary folder, until the end."""
     folder, bin, user = (
         Path(tempfile.mkdtemp(prefix="order-rescue-pg-")),
@@ -185,7 +186,9 @@ def own_server() -> Iterator[OwnPostgres]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        server = OwnPostgres(url, program=bin / "postgres", folder=folder, port=port, user=user)
+        server = OwnPostgres(
+            url, program=bin / "postgres", folder=folder, port=port, user=user, options=options
+        )
         server.start()
         try:
             yield server

@@ -104,7 +104,7 @@ def test_the_operations_page_lists_every_alert() -> None:
     assert set(codes(row[0] for row in rows(OPERATIONS, "Alerts"))) == raised()
 
 
-PAGES = ("README.md", "docs/operations.md", "docs/reliability.md")
+PAGES = ("README.md", "docs/operations.md", "docs/reliability.md", "docs/scaling.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

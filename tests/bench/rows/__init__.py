@@ -1,0 +1,1 @@
+"""The rows of the report, by their short names."""
