@@ -22,9 +22,10 @@ from consumer.kafka.cluster import Cluster, KafkaAway, cluster
 from consumer.kafka.publisher import Publisher
 from consumer.observe import Metrics, calls
 from consumer.parts import Service
-from consumer.platform import LocalLimiter, Platform
-from consumer.roles import ALL, Role
+from consumer.platform import LocalLimiter, Platform, SharedLimiter
+from consumer.roles import ALL, CALLERS, Role
 from consumer.settings import Settings
+from consumer.sharing import Sharing, share_of
 from consumer.store import inbox, leases
 from consumer.store.lock import database_file, exclusive
 from consumer.store.migrate import migrate
@@ -45,10 +46,25 @@ async def serve(settings: Settings, roles: frozenset[Role] = ALL) -> None:
         stop = asyncio.Event()
         async with _service(settings, roles) as service:
             with _stopping_on_signals(stop):
-                async with asyncio.TaskGroup() as group:
+                async with _sharing(service), asyncio.TaskGroup() as group:
                     for name, part in service.parts(stop).items():
                         service.tasks[name] = group.create_task(part, name=name)
         log.info("stopped")
+
+
+@asynccontextmanager
+async def _sharing(service: Service) -> AsyncIterator[None]:
+    """Renew the share of the rate until the last call was made, which is after the stop."""
+    if service.sharing is None:
+        yield
+        return
+    done = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        service.tasks["sharing"] = group.create_task(service.sharing.run(done), name="sharing")
+        try:
+            yield
+        finally:
+            done.set()
 
 
 async def _kafka(settings: Settings, roles: frozenset[Role]) -> Cluster | None:
@@ -84,7 +100,7 @@ async def _service(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[
         connect = connector(settings.database_url, settings.database_statement_timeout)
         clock = shared = SharedClock(clock)
         await set_clock(store, shared)
-    limiter = LocalLimiter(settings.platform_rate, clock)
+    limiter, sharing = _limiter(settings, clock, roles)
     platform = Platform(
         url=settings.platform_url,
         key=settings.platform_key.get_secret_value(),
@@ -107,10 +123,24 @@ async def _service(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[
                 stack.push_async_callback(publisher.close)
             yield Service(
                 *(settings, store, platform, limiter, client, clock, metrics, roles),
-                *(kafka, publisher, pulse, connect),
+                *(kafka, publisher, pulse, connect, sharing),
             )
     finally:
+        if sharing:
+            await sharing.store.close()
         await store.close()
+
+
+def _limiter(
+    settings: Settings, clock: Clock, roles: frozenset[Role]
+) -> tuple[LocalLimiter, Sharing | None]:
+    """On PostgreSQL a share of the rate for whoever calls; else all of it."""
+    if not is_postgres(settings.database_url):
+        return LocalLimiter(settings.platform_rate, clock), None
+    limiter = SharedLimiter(clock)
+    if not roles & CALLERS:
+        return limiter, None
+    return limiter, share_of(settings, clock, limiter)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from consumer.roles import ALL, Role
 from consumer.router import Router
 from consumer.settings import Settings
 from consumer.settings.remedies import load_changes
+from consumer.sharing import Sharing
 from consumer.signals import Signal
 from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.levels import levels
@@ -88,6 +89,7 @@ class Service:
     publisher: Publisher | None = None
     pulse: Pulse = field(default_factory=Pulse)
     connect: Callable[[], Awaitable[Any]] | None = None  # of a database that others use as well
+    sharing: Sharing | None = None  # of the rate, with them
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 
 from consumer.settings import PREFIX, Settings
@@ -40,7 +39,7 @@ def parsed(only: str | None) -> frozenset[Role]:
     return frozenset(map(Role, names))
 
 
-def overrides(roles: frozenset[Role]) -> Mapping[str, str]:
+def overrides(roles: frozenset[Role]) -> dict[str, str]:
     """Settings of a process with these roles: who takes no webhooks needs no secrets for them."""
     return {} if Role.WEBHOOKS in roles else {f"{PREFIX}WEBHOOKS": "off"}
 

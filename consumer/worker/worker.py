@@ -10,8 +10,9 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from consumer.clock import Clock
+from consumer.errors import Unavailable
 from consumer.observe import context, tracing
-from consumer.platform import Platform
+from consumer.platform import Platform, Priority
 from consumer.signals import Changes, Signal
 from consumer.store import commands, leases, work
 from consumer.store.commands import Task
@@ -25,7 +26,9 @@ from consumer.worker.perform import perform
 from consumer.worker.step import Step, Watch
 from handlers.decide import decide
 from handlers.decision import Moment
+from handlers.hurry import hurries
 from handlers.policy import Policy
+from schemas import results
 from schemas.commands import MUTATIONS, Submit
 from schemas.purchase import Purchase
 from schemas.results import Result
@@ -125,7 +128,7 @@ class Worker:
                 if taken.facts:
                     taken = await self._decide_all(taken)
                 elif taken.task:
-                    taken = await self._do(taken.task, taken.lease)
+                    taken = await self._do(taken.task, taken.lease, self._priority(taken))
                 else:
                     return
         except (LeaseLost, Moved):
@@ -190,18 +193,38 @@ class Worker:
             step.store(connection, lease, self.sinks)
         return self._take(connection, steps[0].before.id, lease)
 
-    async def _do(self, task: Task, lease: Lease) -> Work | None:
-        """Run one command. A mutation is stored as `sending` first, in a commit of its own."""
+    async def _do(self, task: Task, lease: Lease, priority: Priority) -> Work | None:
+        """Run one command. A mutation waits for its budget first; then it is stored as `sending`,
+        in a commit of its own, and sent at once."""
+        mutation, turn = task.command.kind in MUTATIONS, None
+        try:
+            if mutation:
+                turn = await self.platform.turn(priority)
+        except Unavailable as error:
+            unsent = results.Unavailable(retry_after=error.retry_after)
+            return await self._write(lambda c: self._end_planned(c, task, unsent, lease))
         fence = self.clock.monotonic() + self.lease_seconds
-        mutation = task.command.kind in MUTATIONS
         if mutation and not await self._write(lambda c: self._begin(c, task, lease)):
             return await self._write(lambda c: self._take(c, task.purchase_id, lease))
         send_by = min(fence - self.platform.timeout, self._permitted_until(task))
         with context(purchase_id=task.purchase_id):
-            result = await perform(self.platform, task, send_by)
+            result = await perform(self.platform, task, send_by, priority, turn)
         following = await self._write(lambda c: self._end(c, task, result, lease))
         self.watch.performed(task, result)
         return following
+
+    def _priority(self, taken: Work) -> Priority:
+        """Shoppers who wait come before timers."""
+        assert taken.task is not None
+        hurry = hurries(taken.purchase, taken.task.command, self.clock.now())
+        return Priority.INTERACTIVE if hurry else Priority.BACKGROUND
+
+    def _end_planned(
+        self, connection: Connection, task: Task, result: Result, lease: Lease
+    ) -> Work | None:
+        """Nobody else can have begun it while the lease is ours. Raises `LeaseLost`."""
+        leases.check(connection, lease, self.clock.now())
+        return self._end(connection, task, result, lease)
 
     def _end(self, connection: Connection, task: Task, result: Result, lease: Lease) -> Work | None:
         work.end(connection, task, result, self.clock.now())

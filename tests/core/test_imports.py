@@ -26,6 +26,7 @@ CONSUMER_LAYERS = {
     "consumer.store": 4,
     "consumer.platform": 4,
     "consumer.roles": 5,
+    "consumer.sharing": 5,
     "consumer.router": 5,
     "consumer.worker": 5,
     "consumer.relay": 5,
