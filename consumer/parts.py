@@ -253,6 +253,7 @@ class Service:
             parked=found.parked,
             writer=self.store.backlog(),
             limiter=self.limiter.waiting,
+            share=self.limiter.share,
             held=sum(n for (state, _), n in found.purchases.items() if state == "held"),
         )
         self.metrics.unresolved(found.purchases, found.oldest, now)

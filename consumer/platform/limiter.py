@@ -75,6 +75,11 @@ class LocalLimiter:
         """How many calls wait now."""
         return sum(len(queue) for queue in self._queues.values())
 
+    @property
+    def share(self) -> float:
+        """Calls a second that this process may make."""
+        return self._rate
+
     async def acquire(self, priority: Priority = Priority.INTERACTIVE) -> float:
         arrived = self._clock.monotonic()
         ticket = _Ticket(priority)

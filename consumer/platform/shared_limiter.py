@@ -37,7 +37,7 @@ class SharedLimiter(LocalLimiter):
 
     @property
     def share(self) -> float:
-        """Calls a second that are ours now."""
+        """Calls a second that this process may make; 0 once its time is over."""
         return self._rate if self._clock.monotonic() < self._until else 0.0
 
     def renew(self, rate: float, burst: float, until: float) -> None:
