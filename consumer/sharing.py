@@ -44,6 +44,7 @@ class Sharing:
     _pause: datetime | None = None
     _heard: datetime | None = None
     _beat: int = 0
+    _equal: float = 0.0  # what each would have if all had the same
     _silence: Silence = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +84,7 @@ class Sharing:
         return using - share.rate > self.rate * budget.FLOOR
 
     def _take(self, share: Share, until: float) -> None:
+        self._equal = min(self.rate / share.replicas, self.most)
         self.limiter.renew(min(share.rate, self.most), self.rate * BURST / share.replicas, until)
         if share.paused and share.paused != self._heard:
             left = (share.paused - self.clock.now()).total_seconds()
@@ -99,9 +101,13 @@ class Sharing:
         end = self.clock.monotonic() + EVERY
         while not stop.is_set() and self.clock.monotonic() < end:
             await self._wake.wait(SOON)
-            enough = max(self.wanted.shoppers, self.wanted.others) >= min(self.rate, self.most)
-            if self._pause or (self.limiter.lacking and not enough):
+            if self._pause or (self.limiter.lacking and self._may_get_more()):
                 return
+
+    def _may_get_more(self) -> bool:
+        """Whether asking earlier helps: the others do not know yet, or give up some just now."""
+        told = max(self.wanted.shoppers, self.wanted.others) >= min(self.rate, self.most)
+        return not told or self.limiter.share < self._equal / 2
 
 
 def share_of(

@@ -145,9 +145,11 @@ class Platform:
 
     async def turn(self, priority: Priority) -> Turn:
         """Wait for the budget of one call. Raises Unavailable."""
+        arrived = self.clock.monotonic()
         if refusal := await self._no_budget(priority, math.inf):
             raise refusal
-        return Turn(self.clock.monotonic() + _TURN)
+        now = self.clock.monotonic()
+        return Turn(now + _TURN, now - arrived)
 
     def fresh_id(self) -> str:
         """A new `upstream-id`: 32 hexadecimal digits."""
@@ -193,7 +195,8 @@ class Platform:
                 verdict = await self._verdict(request, limit)
         finally:
             waited, seconds = started - arrived, self.clock.monotonic() - started
-            self.observe(call(request, verdict, seconds, waited))
+            before = turn.waited if turn else 0.0
+            self.observe(call(request, verdict, seconds, waited + before))
         if isinstance(verdict, PlatformError):
             raise verdict
         return verdict

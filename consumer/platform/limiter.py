@@ -22,9 +22,10 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The right to make one call, until this monotonic moment."""
+    """The right to make one call, until this monotonic moment; `waited` so many seconds for."""
 
     until: float
+    waited: float = 0.0
 
 
 class Limiter(Protocol):

@@ -202,7 +202,9 @@ class Worker:
                 turn = await self.platform.turn(priority)
         except Unavailable as error:
             unsent = results.Unavailable(retry_after=error.retry_after)
-            return await self._write(lambda c: self._end_planned(c, task, unsent, lease))
+            following = await self._write(lambda c: self._end_planned(c, task, unsent, lease))
+            self.watch.performed(task, unsent)
+            return following
         fence = self.clock.monotonic() + self.lease_seconds
         if mutation and not await self._write(lambda c: self._begin(c, task, lease)):
             return await self._write(lambda c: self._take(c, task.purchase_id, lease))

@@ -355,6 +355,7 @@ async def test_budget_that_was_waited_for_before_is_used_once_and_only_while_it_
     async with serving(answer(201, {})) as wire, client(wire.url, 0.1, patience=0.05) as watched:
         turn = await watched.platform.turn(Priority.INTERACTIVE)
         await watched.platform.send("POST", "/orders", {}, turn=turn)
+        assert watched.calls[0].waited >= turn.waited
         with pytest.raises(Unavailable):
             await watched.platform.send("POST", "/orders", {}, turn=Turn(CLOCK.monotonic() - 1))
         watched.limiter.pause(0.01)
