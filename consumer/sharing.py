@@ -22,7 +22,10 @@ EVERY = 1.0  # seconds between renewals
 SOON = 0.2  # seconds between looks whether calls wait
 LIVES = 3.0  # seconds that a share lasts, from before it was asked for
 SILENT = LIVES + 1.0  # seconds of silence after which others take it over
-BURST = 0.1  # of the rate, all processes together, as in `LocalLimiter`
+# Seconds of a share that may be saved for one burst, so that a process which stalled for a moment
+# catches up; and of the rate, for all processes together, so that one with a small share has some.
+# With 80 % of what the platform allows, a whole second still holds less than 100 %.
+OWN_BURST, COMMON_BURST = 0.15, 0.05
 log = structlog.get_logger("order_rescue")
 
 
@@ -84,8 +87,9 @@ class Sharing:
         return using - share.rate > self.rate * budget.FLOOR
 
     def _take(self, share: Share, until: float) -> None:
-        self._equal = min(self.rate / share.replicas, self.most)
-        self.limiter.renew(min(share.rate, self.most), self.rate * BURST / share.replicas, until)
+        equal, rate = self.rate / share.replicas, min(share.rate, self.most)
+        self._equal = min(equal, self.most)
+        self.limiter.renew(rate, rate * OWN_BURST + equal * COMMON_BURST, until)
         if share.paused and share.paused != self._heard:
             left = (share.paused - self.clock.now()).total_seconds()
             self.limiter.heard_pause(min(left, LONGEST))
