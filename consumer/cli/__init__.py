@@ -28,6 +28,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Name = Annotated[
     str, typer.Argument(metavar="ID", help="A purchase, or its checkout, order or upstream id.")
 ]
+Only = Annotated[
+    str | None,
+    typer.Option(metavar="ROLES", help="Some of webhooks,kafka,worker,relay; all without it."),
+]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 
 
@@ -46,11 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @app.command()
-def serve(json: Json = False) -> None:
+def serve(only: Only = None, json: Json = False) -> None:
     """Run the service."""
     from consumer.cli.serving import serve as run  # the other commands need no web server
 
-    run(as_json=json)
+    run(only=only, as_json=json)
 
 
 @app.command()

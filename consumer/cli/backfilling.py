@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,10 +16,11 @@ from consumer.cli.opening import engine_for, in_database
 from consumer.cli.printing import console, print_json
 from consumer.clock import Clock, SystemClock
 from consumer.observe import configure
-from consumer.platform import LocalLimiter, Platform
+from consumer.platform import LocalLimiter, Platform, SharedLimiter
 from consumer.settings import Settings, load
 from consumer.settings.values import seconds
-from consumer.store.opening import open_store
+from consumer.sharing import share_of
+from consumer.store.opening import is_postgres, open_store
 
 SHARE = 0.05  # of the rate: the service beside us has shoppers who wait
 
@@ -78,21 +81,43 @@ async def _run(
     settings: Settings, since: datetime, until: datetime | None, clock: Clock, *, quiet: bool
 ) -> Summary:
     store = open_store(engine_for(settings))
-    platform = Platform(
-        settings.platform_url,
-        settings.platform_key.get_secret_value(),
-        LocalLimiter(max(0.5, settings.platform_rate * SHARE), clock, burst=1.0),
-        clock,
-        version=settings.platform_version,
-        timeout=settings.platform_timeout,
-    )
 
     def progress(done: Summary) -> None:
         if not quiet:
             print(f"order-rescue: {told(done)}", file=sys.stderr)
 
     try:
-        async with platform:
-            return await Backfill(store, platform, clock, progress).run(since, until)
+        async with _limiter(settings, clock) as limiter:
+            async with _platform(settings, clock, limiter) as platform:
+                return await Backfill(store, platform, clock, progress).run(since, until)
     finally:
         await store.close()
+
+
+def _platform(settings: Settings, clock: Clock, limiter: LocalLimiter) -> Platform:
+    return Platform(
+        settings.platform_url,
+        settings.platform_key.get_secret_value(),
+        limiter,
+        clock,
+        version=settings.platform_version,
+        timeout=settings.platform_timeout,
+    )
+
+
+@asynccontextmanager
+async def _limiter(settings: Settings, clock: Clock) -> AsyncIterator[LocalLimiter]:
+    """A little of the rate; on PostgreSQL out of what the processes of the service share."""
+    rate = max(0.5, settings.platform_rate * SHARE)
+    if not is_postgres(settings.database_url):
+        yield LocalLimiter(rate, clock, burst=1.0)
+        return
+    limiter, done = SharedLimiter(clock), asyncio.Event()
+    sharing = share_of(settings, clock, limiter, most=rate)
+    renewing = asyncio.create_task(sharing.run(done))
+    try:
+        yield limiter
+    finally:
+        done.set()
+        await renewing
+        await sharing.store.close()

@@ -187,14 +187,19 @@ class Metrics:
         parked: int | None = None,
         writer: int | None = None,
         limiter: int | None = None,
+        share: float | None = None,
         held: int | None = None,
     ) -> None:
-        """How much waits now: facts, parked facts, writes, calls; purchases that are held."""
+        """How much waits now: facts, parked facts, writes, calls; purchases that are held.
+
+        `share`: calls a second that this process may make.
+        """
         for gauge, value in (
             (self._inbox, inbox),
             (self._parked, parked),
             (self._writer, writer),
             (self._limiter, limiter),
+            (self._share, share),
             (self._held, held),
         ):
             if value is not None:
@@ -293,6 +298,7 @@ class Metrics:
         self._parked = self._gauge("facts_parked", "Facts that wait for their purchase")
         self._writer = self._gauge("writer_backlog", "Jobs that wait for a commit")
         self._limiter = self._gauge("platform_waiting", "Calls that wait for rate budget")
+        self._share = self._gauge("platform_share", "Calls a second that this process may make")
         self._held = self._gauge("purchases_held", "Purchases that are not being submitted now")
         self._purchases = self._gauge(
             "purchases", "Purchases that have not ended, by state", "state", "reason"

@@ -19,13 +19,14 @@ from consumer.observe import tracing
 from consumer.platform.address import base_url
 from consumer.platform.answers import Answer, judge_mutation, judge_reading
 from consumer.platform.calls import Call, Headers, call, ignore
-from consumer.platform.limiter import Limiter, Priority
+from consumer.platform.limiter import Limiter, Priority, Turn
 from consumer.platform.paths import ImpossiblePath, route
 from consumer.platform.wire import Cut, exchange, transport, visible
 
 READ_ATTEMPTS = 3
 _BACKOFF = 0.2  # seconds before the second attempt; doubles
 _PAUSE = 1.0  # seconds after a 429 that does not say how long
+_TURN = 0.5  # seconds; turns that are kept for longer would be used in a burst
 
 Params = Mapping[str, str | int | Sequence[str]]
 
@@ -127,18 +128,28 @@ class Platform:
         forwarded: str | None = None,
         priority: Priority = Priority.INTERACTIVE,
         send_by: float = math.inf,
+        turn: Turn | None = None,
     ) -> Answer:
         """Change something at the platform: one attempt, never a repeat.
 
         `send_by` is a moment of `clock.monotonic()`: if no budget comes by then, nothing is sent
-        and Unavailable is raised. Raises Rejected, Unavailable (certainly not processed) or
-        OutcomeUnknown (I6); ValueError for a body that is not JSON, or for a GET.
+        and Unavailable is raised. A fresh `turn` is budget that was waited for before. Raises
+        Rejected, Unavailable (certainly not processed) or OutcomeUnknown (I6); ValueError for a
+        body that is not JSON, or for a GET.
         """
         if method not in ("POST", "PUT", "PATCH", "DELETE"):
             raise ValueError("a change is a POST, PUT, PATCH or DELETE")
         headers = Headers(visible(upstream_id or "") or self.fresh_id(), session_id, forwarded)
         request = self._request(method, path, headers, body=body)
-        return await self._attempt(request, priority, self.timeout, send_by)
+        return await self._attempt(request, priority, self.timeout, send_by, turn)
+
+    async def turn(self, priority: Priority) -> Turn:
+        """Wait for the budget of one call. Raises Unavailable."""
+        arrived = self.clock.monotonic()
+        if refusal := await self._no_budget(priority, math.inf):
+            raise refusal
+        now = self.clock.monotonic()
+        return Turn(now + _TURN, now - arrived)
 
     def fresh_id(self) -> str:
         """A new `upstream-id`: 32 hexadecimal digits."""
@@ -168,30 +179,42 @@ class Platform:
             raise ImpossiblePath("no URL can carry this") from error
 
     async def _attempt(
-        self, request: httpx.Request, priority: Priority, limit: float, send_by: float
+        self,
+        request: httpx.Request,
+        priority: Priority,
+        limit: float,
+        send_by: float,
+        turn: Turn | None = None,
     ) -> Answer:
         arrived = started = self.clock.monotonic()
         verdict: Answer | PlatformError | None = None
         try:
-            verdict = await self._no_budget(priority, send_by)
+            verdict = await self._no_budget(priority, send_by, turn)
             started = self.clock.monotonic()
             if verdict is None:
                 verdict = await self._verdict(request, limit)
         finally:
             waited, seconds = started - arrived, self.clock.monotonic() - started
-            self.observe(call(request, verdict, seconds, waited))
+            before = turn.waited if turn else 0.0
+            self.observe(call(request, verdict, seconds, waited + before))
         if isinstance(verdict, PlatformError):
             raise verdict
         return verdict
 
-    async def _no_budget(self, priority: Priority, send_by: float) -> Unavailable | None:
-        """Wait for rate budget; what to raise if none came in time."""
-        patience = min(self.patience, send_by - self.clock.monotonic())
-        try:
-            async with asyncio.timeout(patience):
-                await self.limiter.acquire(priority)
-        except TimeoutError:
-            return Unavailable(reason="no rate budget in time")
+    async def _no_budget(
+        self, priority: Priority, send_by: float, turn: Turn | None = None
+    ) -> Unavailable | None:
+        """Wait for rate budget; what to raise if none came in time, or can't come."""
+        now, shut = self.clock.monotonic(), self.limiter.shut()
+        patience = min(self.patience, send_by - now)
+        if shut > patience:
+            return Unavailable(reason="no rate budget in time", retry_after=shut)
+        if turn is None or now > turn.until or shut:
+            try:
+                async with asyncio.timeout(patience):
+                    await self.limiter.acquire(priority)
+            except TimeoutError:
+                return Unavailable(reason="no rate budget in time")
         if self.clock.monotonic() > send_by:
             return Unavailable(reason="too late to be sent")
         return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
 from consumer.clock import Clock
+
+TURNS = 9  # calls for shoppers while others wait; the tenth is for those
 
 
 class Priority(IntEnum):
@@ -18,8 +20,16 @@ class Priority(IntEnum):
     BACKGROUND = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to make one call, until this monotonic moment; `waited` so many seconds for."""
+
+    until: float
+    waited: float = 0.0
+
+
 class Limiter(Protocol):
-    """The seam for a budget shared by replicas; only `LocalLimiter` exists now."""
+    """For one process (`LocalLimiter`), or its share of what several have (`SharedLimiter`)."""
 
     async def acquire(self, priority: Priority = Priority.INTERACTIVE) -> float:
         """Wait for the right to make one call; returns the seconds waited."""
@@ -27,6 +37,10 @@ class Limiter(Protocol):
 
     def pause(self, seconds: float) -> None:
         """Let nobody through for so long: the platform answered 429 (PLATFORM §1.5)."""
+        ...
+
+    def shut(self) -> float:
+        """Seconds for which certainly nobody is let through."""
         ...
 
 
@@ -39,8 +53,9 @@ class _Ticket:
 class LocalLimiter:
     """A token bucket for one process: `rate` calls a second, at most `burst` at once.
 
-    First come, first served within a priority. Cancelling a waiter gives its place to the next
-    one and takes no token. A pause never shortens an earlier one, and ends without a burst.
+    First come, first served within a priority; of ten calls one is for those in the background,
+    if any wait. Cancelling a waiter gives its place to the next one and takes no token. A pause
+    never shortens an earlier one, and ends without a burst.
     """
 
     def __init__(self, rate: float, clock: Clock, burst: float | None = None) -> None:
@@ -53,17 +68,25 @@ class LocalLimiter:
         self._tokens = self._burst
         self._filled_at = clock.monotonic()  # in the future while paused
         self._queues: dict[Priority, deque[_Ticket]] = {p: deque() for p in Priority}
+        self._ahead = 0  # calls for shoppers since somebody in the background waits
+        self._arrived: Counter[Priority] = Counter()
 
     @property
     def waiting(self) -> int:
         """How many calls wait now."""
         return sum(len(queue) for queue in self._queues.values())
 
+    @property
+    def share(self) -> float:
+        """Calls a second that this process may make."""
+        return self._rate
+
     async def acquire(self, priority: Priority = Priority.INTERACTIVE) -> float:
         arrived = self._clock.monotonic()
         ticket = _Ticket(priority)
         queue = self._queues[priority]
         queue.append(ticket)
+        self._arrived[priority] += 1
         try:
             await self._until_served(ticket)
         finally:
@@ -77,6 +100,9 @@ class LocalLimiter:
             self._tokens = 0.0
             self._filled_at = until
 
+    def shut(self) -> float:
+        return max(0.0, self._filled_at - self._clock.monotonic())
+
     async def _until_served(self, ticket: _Ticket) -> None:
         while True:
             if self._head() is not ticket:
@@ -86,12 +112,19 @@ class LocalLimiter:
             seconds = self._seconds_to_token()
             if seconds <= 0:
                 self._tokens -= 1.0
+                self._count(ticket.priority)
                 return
             # May oversleep its turn at the head; the loop looks again before taking anything.
             await self._clock.sleep(seconds)
 
+    def _count(self, served: Priority) -> None:
+        overtaken = served is Priority.INTERACTIVE and self._queues[Priority.BACKGROUND]
+        self._ahead = self._ahead + 1 if overtaken else 0
+
     def _head(self) -> _Ticket | None:
-        return next((queue[0] for queue in self._queues.values() if queue), None)
+        shoppers, others = self._queues.values()
+        first, second = (others, shoppers) if self._ahead >= TURNS else (shoppers, others)
+        return next((queue[0] for queue in (first, second) if queue), None)
 
     def _call_next(self) -> None:
         head = self._head()

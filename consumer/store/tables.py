@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -221,6 +222,18 @@ replicas = Table(
     Column("id", String(64), primary_key=True),
     Column("reads", Integer, nullable=False),
     Column("until", Instant, nullable=False),
+)
+
+# The processes that call the platform: calls a second that each may make, what it has a use for
+# (for shoppers who wait, for the rest), and a number that changes whenever it renews its share.
+shares = Table(
+    "shares",
+    metadata,
+    Column("replica", String(64), primary_key=True),
+    Column("rate", Float, nullable=False),
+    Column("shoppers", Float, nullable=False),
+    Column("others", Float, nullable=False),
+    Column("beat", Integer, nullable=False),
 )
 
 bounds = Table(

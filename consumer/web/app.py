@@ -35,8 +35,17 @@ log = structlog.get_logger("order_rescue.web")
 
 def application(deps: Deps) -> Starlette:
     """The HTTP application. Nothing runs in the background and nothing is global."""
+    return _served(deps, [*_webhooks(deps), *_calls(deps), _described(), *_health(deps)])
+
+
+def watched(deps: Deps) -> Starlette:
+    """That of a process which nobody calls: whether it lives and can work, and its metrics."""
+    return _served(deps, _health(deps))
+
+
+def _served(deps: Deps, routes: list[Route]) -> Starlette:
     return Starlette(
-        routes=[*_webhooks(deps), *_calls(deps), *_open(deps)],
+        routes=routes,
         middleware=[Middleware(Watch, deps=deps)],
         exception_handlers={
             Problem: _problem,
@@ -78,18 +87,21 @@ def _calls(deps: Deps) -> list[Route]:
     return [resource(deps, path, operations) for path, operations in OPERATIONS.items()]
 
 
-def _open(deps: Deps) -> list[Route]:
-    health = Health(deps)
+def _described() -> Route:
     document = openapi.document()
 
     async def described(_request: Request) -> Response:
         return Response(document, media_type="application/json")
 
+    return Route("/openapi.json", described)
+
+
+def _health(deps: Deps) -> list[Route]:
+    health = Health(deps)
     return [
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),
         Route("/metrics", health.metrics),
-        Route("/openapi.json", described),
     ]
 
 

@@ -8,7 +8,7 @@ from consumer.errors import OutcomeUnknown as OutcomeUnknownError
 from consumer.errors import Rejected as RejectedError
 from consumer.errors import Unavailable as UnavailableError
 from consumer.observe.masking import without_client_secrets
-from consumer.platform import Answer, ImpossiblePath, Platform, path
+from consumer.platform import Answer, ImpossiblePath, Platform, Priority, Turn, path
 from consumer.store.commands import Task
 from handlers.cloning import MARK
 from handlers.paths import value_at
@@ -36,12 +36,19 @@ from schemas.results import OutcomeUnknown, Reading, Rejected, Result, Succeeded
 PAGE = 100  # the most that the platform lists at once (PLATFORM §1.4)
 
 
-async def perform(platform: Platform, task: Task, send_by: float) -> Result:
+async def perform(
+    platform: Platform,
+    task: Task,
+    send_by: float,
+    priority: Priority = Priority.INTERACTIVE,
+    turn: Turn | None = None,
+) -> Result:
     """Run one command. `send_by`: the monotonic moment after which nothing may be sent any more.
+    `turn`: budget for its first change of something.
 
     Client secrets are taken out of what comes back: they are never stored (I8).
     """
-    call = Calls(platform, f"{task.key}/{task.attempt}", send_by)
+    call = Calls(platform, f"{task.key}/{task.attempt}", send_by, priority, turn)
     try:
         answer = await call.run(task)
     except RejectedError as error:
@@ -61,10 +68,19 @@ async def perform(platform: Platform, task: Task, send_by: float) -> Result:
 class Calls:
     """The calls of one command; all carry its key as `upstream-id`."""
 
-    def __init__(self, platform: Platform, upstream_id: str, send_by: float) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        upstream_id: str,
+        send_by: float,
+        priority: Priority,
+        turn: Turn | None,
+    ) -> None:
         self._platform = platform
         self._upstream_id = upstream_id
         self._send_by = send_by
+        self._priority = priority
+        self._turn = turn
 
     async def run(self, task: Task) -> Answer:
         """The platform's answer. Raises the errors of `consumer.errors`."""
@@ -113,11 +129,18 @@ class Calls:
                 assert_never(unreachable)
 
     async def _get(self, where: str, params: dict[str, str | int] | None = None) -> Answer:
-        return await self._platform.get(where, params, upstream_id=self._upstream_id)
+        return await self._platform.get(
+            where, params, upstream_id=self._upstream_id, priority=self._priority
+        )
 
     async def _send(self, method: str, where: str, body: JsonObject | None = None) -> Answer:
+        turn, self._turn = self._turn, None
         return await self._platform.send(
-            method, where, body, upstream_id=self._upstream_id, send_by=self._send_by
+            *(method, where, body),
+            upstream_id=self._upstream_id,
+            priority=self._priority,
+            send_by=self._send_by,
+            turn=turn,
         )
 
     async def _reading(self, command: ReadCheckout) -> Answer:

@@ -14,6 +14,7 @@ from consumer.store.purchases import Unreadable
 from consumer.store.work import Step, Work
 from consumer.worker.step import buried, step
 from handlers.policy import Policy
+from schemas.purchase import Purchase
 from schemas.results import Result
 
 FACTS = 50  # of one purchase in one turn
@@ -39,8 +40,9 @@ class Turn:
 class Done:
     """What has happened, and what is next: `task`, or another turn if there is `more`."""
 
-    steps: Sequence[Step]
+    purchase: Purchase
     lease: Lease
+    steps: Sequence[Step] = ()
     task: Task | None = None
     more: bool = False
     trace: str | None = None
@@ -89,7 +91,7 @@ class Turns:
             steps.append(one)
             purchase, trace = one.after, one.trace or trace
         more = len(taken.facts) > len(steps)
-        return Done(steps, taken.lease, taken.task, more, trace)
+        return Done(purchase, taken.lease, steps, taken.task, more, trace)
 
     def _with_tasks(
         self, connection: Connection, done: Mapping[str, Done | Unreadable | None], now: datetime

@@ -10,8 +10,9 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from consumer.clock import Clock
+from consumer.errors import Unavailable
 from consumer.observe import context, tracing
-from consumer.platform import Platform
+from consumer.platform import Platform, Priority
 from consumer.signals import Changes, Signal
 from consumer.store import commands, leases, work
 from consumer.store.commands import Task
@@ -22,7 +23,9 @@ from consumer.store.work import Step
 from consumer.worker.perform import perform
 from consumer.worker.step import Watch, tell
 from consumer.worker.turn import Done, Turn, Turns
+from handlers.hurry import hurries
 from handlers.policy import Policy
+from schemas import results
 from schemas.commands import MUTATIONS, Submit
 from schemas.results import Result
 
@@ -129,7 +132,8 @@ class Worker:
                 turn = Turn(purchase_id, done.lease, trace=done.trace)
                 tracing.follow(done.trace)  # until this purchase is left
                 if done.task:
-                    turn = replace(turn, ended=await self._do(done.task, done.lease))
+                    ended = await self._do(done.task, done.lease, self._priority(done))
+                    turn = replace(turn, ended=ended)
                 elif not done.more:
                     return
             await self._keep_answer(turn)  # the next process decides on it
@@ -185,15 +189,36 @@ class Worker:
         self.told()
         self.changes.tell(purchase_id)
 
-    async def _do(self, task: Task, lease: Lease) -> tuple[Task, Result] | None:
-        """Run one command. A mutation is stored as `sending` first, in a commit of its own."""
+    async def _do(self, task: Task, lease: Lease, priority: Priority) -> tuple[Task, Result] | None:
+        """Run one command. A mutation waits for its budget first; then it is stored as `sending`,
+        in a commit of its own, and sent at once. `None`: its result is stored already."""
+        mutation, turn = task.command.kind in MUTATIONS, None
+        try:
+            if mutation:
+                turn = await self.platform.turn(priority)
+        except Unavailable as error:
+            unsent = results.Unavailable(retry_after=error.retry_after)
+            await self._write(lambda c: self._end_unsent(c, task, unsent, lease))
+            self.watch.performed(task, unsent)
+            return None
         fence = self.clock.monotonic() + self.lease_seconds
-        mutation = task.command.kind in MUTATIONS
         if mutation and not await self._write(lambda c: self._begin(c, task, lease)):
             return None
         send_by = min(fence - self.platform.timeout, self._permitted_until(task))
         with context(purchase_id=task.purchase_id):
-            return task, await perform(self.platform, task, send_by)
+            return task, await perform(self.platform, task, send_by, priority, turn)
+
+    def _priority(self, done: Done) -> Priority:
+        """Shoppers who wait come before timers."""
+        assert done.task is not None
+        hurry = hurries(done.purchase, done.task.command, self.clock.now())
+        return Priority.INTERACTIVE if hurry else Priority.BACKGROUND
+
+    def _end_unsent(self, connection: Connection, task: Task, result: Result, lease: Lease) -> None:
+        """Nobody else can have begun it while the lease is ours. Raises `LeaseLost`."""
+        now = self.clock.now()
+        leases.check(connection, lease, now)
+        commands.end(connection, task, result, now)
 
     def _permitted_until(self, task: Task) -> float:
         """The monotonic moment at which the reading behind a submission is too old (I1)."""

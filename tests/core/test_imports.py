@@ -25,6 +25,8 @@ CONSUMER_LAYERS = {
     "consumer.observe": 3,
     "consumer.store": 4,
     "consumer.platform": 4,
+    "consumer.roles": 5,
+    "consumer.sharing": 5,
     "consumer.router": 5,
     "consumer.worker": 5,
     "consumer.relay": 5,
@@ -38,9 +40,10 @@ CONSUMER_LAYERS = {
     "consumer.sources": 6,
     "consumer.catch_up": 6,
     "consumer.web": 6,
-    "consumer.app": 7,
-    "consumer.cli": 8,
-    "consumer.__main__": 9,
+    "consumer.parts": 7,
+    "consumer.app": 8,
+    "consumer.cli": 9,
+    "consumer.__main__": 10,
 }
 
 # What handlers may take from the standard library: nothing that does I/O, waits, logs, reads a

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from consumer.platform.limiter import LocalLimiter, Priority
+from consumer.platform.shared_limiter import SharedLimiter
 
 
 class ManualClock:
@@ -103,6 +104,30 @@ async def test_a_shopper_goes_before_background_work(clock: ManualClock) -> None
     assert calls.made == ["first", "shopper", "background 1", "background 2"]
 
 
+async def test_of_ten_calls_one_is_for_those_in_the_background(clock: ManualClock) -> None:
+    calls = Calls(LocalLimiter(1, clock))
+    tasks = [calls.want("first")]
+    await settle()
+    tasks += [calls.want(f"background {n}", Priority.BACKGROUND) for n in (1, 2)]
+    tasks += [calls.want(f"shopper {n}") for n in range(25)]
+    await clock.advance(40)
+    await asyncio.gather(*tasks)
+    places = [n for n, name in enumerate(calls.made) if name.startswith("background")]
+    assert places == [10, 20]
+
+
+async def test_shoppers_do_not_wait_for_a_background_that_has_waited_for_nobody(
+    clock: ManualClock,
+) -> None:
+    calls = Calls(LocalLimiter(1, clock))
+    tasks = [calls.want(f"shopper {n}") for n in range(20)]
+    await clock.advance(15)
+    tasks += [calls.want("background", Priority.BACKGROUND)]
+    await clock.advance(20)
+    await asyncio.gather(*tasks)
+    assert calls.made[-1] == "background"
+
+
 async def test_a_pause_stops_everything_and_ends_without_a_burst(clock: ManualClock) -> None:
     limiter = LocalLimiter(10, clock, burst=5)
     calls = Calls(limiter)
@@ -127,6 +152,59 @@ async def test_a_pause_reaches_those_who_wait_already(clock: ManualClock) -> Non
     assert calls.made == ["first"]
     await clock.advance(1)
     assert calls.made == ["first", "second"]
+    await asyncio.gather(*tasks)
+
+
+async def test_without_a_share_nobody_is_let_through_and_one_is_used_until_its_end(
+    clock: ManualClock,
+) -> None:
+    limiter = SharedLimiter(clock)
+    calls = Calls(limiter)
+    tasks = [calls.want(str(n)) for n in range(40)]
+    await clock.advance(5)
+    assert (calls.made, limiter.share, limiter.shut() > 0) == ([], 0, True)
+    limiter.renew(10, 1, until=clock.time + 2)
+    await clock.advance(10)
+    assert 18 <= len(calls.made) <= 20
+    limiter.renew(20, 1, until=clock.time + 1)
+    await clock.advance(10)
+    assert 37 <= len(calls.made) <= 40
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_nothing_is_saved_while_there_is_no_share(clock: ManualClock) -> None:
+    limiter = SharedLimiter(clock)
+    limiter.renew(10, 5, until=clock.time + 0.01)
+    await clock.advance(60)
+    limiter.renew(10, 5, until=clock.time + 60)
+    calls = Calls(limiter)
+    tasks = [calls.want(str(n)) for n in range(5)]
+    await clock.advance(0.05)
+    assert calls.made == []
+    await clock.advance(1)
+    await asyncio.gather(*tasks)
+
+
+async def test_calls_that_wait_make_the_share_too_small(clock: ManualClock) -> None:
+    limiter = SharedLimiter(clock)
+    limiter.renew(10, 1, until=clock.time + 60)
+    await clock.advance(1)
+    limiter.demand(200)
+    calls = Calls(limiter)
+    tasks = []
+    for number in range(4):
+        tasks.append(calls.want(f"timer {number}", Priority.BACKGROUND))
+        await clock.advance(0.5)
+    needs = [(limiter.lacking, limiter.demand(200))]
+    tasks += [calls.want(f"shopper {n}") for n in range(5)]
+    await settle()
+    needs += [(limiter.lacking, limiter.demand(200))]
+    assert [lacking for lacking, _ in needs] == [False, True]
+    assert [demand.shoppers for _, demand in needs] == [0, 200]
+    assert needs[0][1].others == pytest.approx(3.0)
+    await clock.advance(5)
     await asyncio.gather(*tasks)
 
 

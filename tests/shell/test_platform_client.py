@@ -14,7 +14,7 @@ import pytest
 from consumer.clock import SystemClock
 from consumer.errors import OutcomeUnknown, PlatformError, Rejected, Unavailable
 from consumer.observe import tracing
-from consumer.platform import Call, LocalLimiter, Platform, path, route
+from consumer.platform import Call, LocalLimiter, Platform, Priority, Turn, path, route
 from consumer.platform.wire import Cut, exchange
 
 KEY = "sk_test_never_shown"
@@ -120,9 +120,9 @@ class Watched:
 
 
 @asynccontextmanager
-async def client(url: str, **settings: Any) -> AsyncIterator[Watched]:
+async def client(url: str, rate: float = 1000, **settings: Any) -> AsyncIterator[Watched]:
     calls: list[Call] = []
-    limiter = LocalLimiter(1000, CLOCK)
+    limiter = LocalLimiter(rate, CLOCK)
     settings = {"timeout": 5.0, "application": "order-rescue/1.2.3", **settings}
     made = Platform(
         url=url,
@@ -333,12 +333,35 @@ async def test_waiting_for_a_connection_of_the_pool_is_not_processed() -> None:
 
 
 async def test_without_budget_in_time_nothing_is_sent() -> None:
-    async with serving(answer(201, {})) as wire, client(wire.url, patience=0.05) as watched:
-        watched.limiter.pause(60)
+    async with serving(answer(201, {})) as wire, client(wire.url, 0.1, patience=0.05) as watched:
+        await watched.limiter.acquire()
         error = await fails(watched.platform)
     assert isinstance(error, Unavailable)
     assert wire.requests == []
     assert watched.calls[0].waited > 0.04
+
+
+async def test_a_pause_that_is_too_long_is_not_waited_for() -> None:
+    async with serving(answer(201, {})) as wire, client(wire.url, patience=50) as watched:
+        watched.limiter.pause(60)
+        error = await fails(watched.platform)
+    assert isinstance(error, Unavailable)
+    assert 59 < (error.retry_after or 0) <= 60
+    assert wire.requests == []
+    assert watched.calls[0].waited < 1
+
+
+async def test_budget_that_was_waited_for_before_is_used_once_and_only_while_it_is_fresh() -> None:
+    async with serving(answer(201, {})) as wire, client(wire.url, 0.1, patience=0.05) as watched:
+        turn = await watched.platform.turn(Priority.INTERACTIVE)
+        await watched.platform.send("POST", "/orders", {}, turn=turn)
+        assert watched.calls[0].waited >= turn.waited
+        with pytest.raises(Unavailable):
+            await watched.platform.send("POST", "/orders", {}, turn=Turn(CLOCK.monotonic() - 1))
+        watched.limiter.pause(0.01)
+        with pytest.raises(Unavailable):
+            await watched.platform.send("POST", "/orders", {}, turn=Turn(CLOCK.monotonic() + 1))
+    assert len(wire.requests) == 1
 
 
 async def test_after_its_last_moment_nothing_is_sent() -> None:

@@ -132,7 +132,11 @@ class Parts:
 
 @asynccontextmanager
 async def parts(
-    folder: Path, platform_url: str, call_seconds: float = 4.0, database_url: str = ""
+    folder: Path,
+    platform_url: str,
+    call_seconds: float = 4.0,
+    database_url: str = "",
+    rate: float = 240.0,
 ) -> AsyncIterator[Parts]:
     """Parts over a migrated database, or a new one in this folder.
 
@@ -142,7 +146,7 @@ async def parts(
         database_url = f"sqlite:///{folder}/parts.db"
         migrate(open_engine(database_url))
     store, clock, stop = open_store(open_engine(database_url)), SystemClock(), asyncio.Event()
-    platform = Platform(platform_url, KEY, LocalLimiter(240.0, clock), clock, timeout=call_seconds)
+    platform = Platform(platform_url, KEY, LocalLimiter(rate, clock), clock, timeout=call_seconds)
     try:
         async with platform, asyncio.TaskGroup() as tasks:
             try:
