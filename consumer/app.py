@@ -88,6 +88,7 @@ class Service:
     client: httpx.AsyncClient
     clock: Clock
     metrics: Metrics
+    presence: Presence
     tasks: dict[str, asyncio.Task[None]]
     kafka: Cluster | None = None
     publisher: Publisher | None = None
@@ -98,7 +99,7 @@ class Service:
         """Every part as a coroutine that ends after `stop`."""
         sinks = self._sinks()
         waking = Waking(tuple(sink.name for sink in sinks), self.connect)
-        owner = secrets.token_hex(8)
+        presence, owner = self.presence, self.presence.id
         watch = Watch(self.metrics, self.clock)
         router = Router(
             *(self.store, self.platform, self.clock, self.settings.live),
@@ -112,7 +113,6 @@ class Service:
             *(waking.work, watch, owner, tuple(waking.told), waking.emitted.set),
             poll=waking.poll,
         )
-        presence = Presence(self.store, self.clock, owner)
         deps = self._deps(waking, stop)
         parts = {
             "web": self._web(deps, stop),
@@ -120,8 +120,8 @@ class Service:
             "worker": presence.once_agreed(stop, worker.run(stop)),
             "gauges": self._gauges(stop),
             "catch-up": self._catch_up(waking.stored, watch).run(stop),
-            "forgetter": self._forgetter(waking, watch).run(stop),
-            "purger": self._purger(owner).run(stop),
+            "forgetter": presence.once_agreed(stop, self._forgetter(waking, watch).run(stop)),
+            "purger": presence.once_agreed(stop, self._purger(owner).run(stop)),
         }
         for sink in sinks:
             seen = partial(watch.delivered, sink.name)
@@ -276,6 +276,7 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
         connect = connector(settings.database_url, settings.database_statement_timeout)
         clock = shared = SharedClock(clock)
         await set_clock(store, shared)
+    presence = Presence(store, clock, secrets.token_hex(8))
     limiter = LocalLimiter(settings.platform_rate, clock)
     platform = Platform(
         url=settings.platform_url,
@@ -292,13 +293,15 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
         if not is_postgres(settings.database_url):
             # This process holds the file's lock, so whoever held these leases is dead.
             await store.write(lambda connection: leases.end_all(connection, clock.now()))
+        else:
+            await presence.beat()  # what to write is known before anything is
         pulse = Pulse(await store.read(inbox.last_heard))
         publisher = Publisher(kafka) if kafka else None
         async with platform, client, AsyncExitStack() as stack:
             if publisher:
                 stack.push_async_callback(publisher.close)
             yield Service(
-                *(settings, store, platform, limiter, client, clock, metrics),
+                *(settings, store, platform, limiter, client, clock, metrics, presence),
                 *({}, kafka, publisher, pulse, connect),
             )
     finally:

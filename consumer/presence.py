@@ -20,7 +20,8 @@ log = structlog.get_logger("order_rescue")
 
 @dataclass
 class Presence:
-    """This process among the others on its database. `number`: of the documents it writes."""
+    """This process among the others on its database. `number`: of the newest documents it reads;
+    while others can't read those it writes what they can."""
 
     store: Store
     clock: Clock
@@ -46,8 +47,9 @@ class Presence:
             return  # the others wait for the end of its time
 
     async def beat(self) -> None:
-        """Say that this process lives, and see whether it is to write."""
+        """Say that this process lives, and see what it is to write."""
         number = await self.store.write(self._beat)
+        replicas.write_as(self.store.engine, number)
         if number >= self.number and not self.agreed.is_set():
             self.agreed.set()
         elif number < self.number:

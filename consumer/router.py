@@ -19,6 +19,7 @@ from consumer.store import admission, dialects, forgetting, inbox, links, purcha
 from consumer.store.engine import Raced, Store, StoreUnavailable
 from consumer.store.facts import Undecidable, envelope, reported, requested
 from consumer.store.inbox import REDRIVEN, Entry, Key, Status
+from consumer.store.purchases import TooNew
 from handlers import adoption
 from handlers.paths import as_id
 from handlers.routing import Ignored, asks_to_be_forgotten, route, stale, wrong_mode
@@ -103,6 +104,8 @@ class Router:
             return await self.store.write(route)
         except StoreUnavailable:
             raise
+        except TooNew:
+            return entry.status, ""  # it stays for those who can read its purchase
         except Exception as error:  # noqa: BLE001 - it is shown
             why = f"no route: {type(error).__name__}"
             return await self.store.write(lambda c: _mark(c, entry, "dead", why))
@@ -119,7 +122,7 @@ class Router:
             return _place(connection, entry, event)
         except Undecidable as error:
             return _mark(connection, entry, "dead", str(error))
-        except (SQLAlchemyError, Raced):
+        except (SQLAlchemyError, Raced, TooNew):
             raise
         except Exception as error:  # noqa: BLE001 - one event must not stop the others; it is shown
             return _mark(connection, entry, "dead", f"no route: {type(error).__name__}")

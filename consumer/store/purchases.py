@@ -9,7 +9,7 @@ from functools import reduce
 from pydantic import ValidationError
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from consumer.store import dialects, inbox, leases, links
+from consumer.store import dialects, inbox, leases, links, replicas
 from consumer.store.engine import Raced
 from consumer.store.inbox import Key
 from consumer.store.tables import keys, purchases
@@ -85,7 +85,7 @@ _INSERT = insert(purchases)
 
 def insert_new(connection: Connection, purchase: Purchase) -> None:
     """Store a purchase that did not exist and claim its keys. Raises `Raced` if one is taken."""
-    connection.execute(_INSERT, _columns(purchase))
+    connection.execute(_INSERT, _columns(connection, purchase))
     leases.prepare(connection, f"purchase/{purchase.id}")
     if claim(connection, purchase):
         raise Raced(purchase.id)
@@ -100,7 +100,7 @@ _REPLACE = update(purchases).where(
 def replace(connection: Connection, purchase: Purchase, expected_version: int) -> None:
     """Store the next version of a purchase. Raises `Moved` if `expected_version` has passed."""
     place = {"purchase": purchase.id, "expected": expected_version}
-    changed = connection.execute(_REPLACE, _columns(purchase) | place)
+    changed = connection.execute(_REPLACE, _columns(connection, purchase) | place)
     if changed.rowcount != 1:
         raise Moved(purchase.id)
 
@@ -108,11 +108,14 @@ def replace(connection: Connection, purchase: Purchase, expected_version: int) -
 def rewrite(connection: Connection, purchase: Purchase, purged_at: datetime) -> None:
     """Store the same version of a purchase without what has been taken out of it."""
     place = {"purchase": purchase.id, "expected": purchase.version}
-    columns = _columns(purchase) | {"purged_at": purged_at}
+    columns = _columns(connection, purchase) | {"purged_at": purged_at}
     connection.execute(_REPLACE, columns | place)
 
 
-def _columns(purchase: Purchase) -> dict[str, object]:
+def _columns(connection: Connection, purchase: Purchase) -> dict[str, object]:
+    number = max(purchase.schema_number, replicas.writes(connection))
+    if number != purchase.schema_number:
+        purchase = purchase.model_copy(update={"schema_number": number})
     return {
         "id": purchase.id,
         "upstream_id": purchase.upstream_id,
@@ -212,8 +215,10 @@ def listed(
     order_id: str | None = None,
     starting_after: str | None = None,
 ) -> list[Purchase]:
-    """Purchases, newest first; the filters are joined by and."""
-    query = select(purchases.c.document).order_by(purchases.c.id.desc()).limit(limit)
+    """Purchases, newest first; the filters are joined by and. Raises `Unreadable`."""
+    query = (
+        select(purchases.c.id, purchases.c.document).order_by(purchases.c.id.desc()).limit(limit)
+    )
     conditions = []
     if state:
         conditions.append(purchases.c.state == state)
@@ -225,4 +230,4 @@ def listed(
         if value:
             conditions.append(purchases.c.id == (owner_of(connection, (kind, value)) or ""))
     query = reduce(lambda q, condition: q.where(condition), conditions, query)
-    return [Purchase.model_validate_json(row) for row in connection.scalars(query)]
+    return [_read(row.id, row.document) for row in connection.execute(query)]

@@ -19,7 +19,7 @@ from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.facts import Undecidable, decoded
 from consumer.store.inbox import Entry
 from consumer.store.leases import Lease, LeaseLost
-from consumer.store.purchases import Moved, Unreadable
+from consumer.store.purchases import Moved, TooNew, Unreadable
 from consumer.store.work import Work
 from consumer.worker.perform import perform
 from consumer.worker.step import Step, Watch
@@ -130,6 +130,8 @@ class Worker:
                     return
         except (LeaseLost, Moved):
             return  # somebody else goes on with it
+        except TooNew:  # of another that this one meets: who can read both goes on
+            self._aside.add(purchase_id)
         except Unreadable:
             self._aside.add(purchase_id)  # the others must not wait for a person's repair
             self.watch.alert("unreadable_purchase", purchase_id)
@@ -152,7 +154,7 @@ class Worker:
         steps = self._steps(taken)
         try:
             following = await self._write(lambda c: self._store(c, steps, taken.lease))
-        except (LeaseLost, Moved):
+        except (LeaseLost, Moved, TooNew):
             raise
         except Exception as error:  # noqa: BLE001 - what can't be stored must not stop the others
             alone = steps[0] if len(steps) > 1 else steps[0].buried(type(error).__name__)
