@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -60,6 +61,7 @@ class House:
     door: Door
     replicas: list[Service] = field(default_factory=list)
     expected: list[books.Expectation] = field(default_factory=list)
+    later: list["asyncio.Future[Any]"] = field(default_factory=list)  # what shoppers still do
 
     # The replicas.
 
@@ -114,6 +116,12 @@ class House:
         match = {"method": "GET", "path": f"/checkouts/{shopper.checkout['id']}"}
         script = {"match": match, "action": {"kind": "latency", "seconds": seconds}}
         await self._control("faults", {"scripts": [script]})
+
+    async def met_trouble(self, calls: int) -> bool:
+        """Whether so many of the calls that were to meet a fault have come."""
+        answer = await self.http.get(f"{self.sandbox_url}/_sandbox/faults")
+        used: int = sum(script["used"] for script in answer.json()["scripts"])
+        return used >= calls
 
     @asynccontextmanager
     async def shopping(self, seconds: float, count: int = ALL) -> AsyncIterator[Crowd]:
@@ -209,6 +217,16 @@ async def some_are_in(crowd: Crowd, share: float) -> None:
         return sum(visit.started for visit in crowd.visits) >= share * len(crowd.visits)
 
     await eventually(came, LONG, "more shoppers")
+
+
+async def passed(seconds: float) -> None:
+    """Wait so long: it is the trouble itself that lasts, and nobody can be asked about it."""
+    end = time.monotonic() + seconds
+
+    async def over() -> bool:
+        return time.monotonic() >= end
+
+    await eventually(over, seconds + LONG)
 
 
 def staying(crowd: Crowd) -> list[str]:
