@@ -85,7 +85,8 @@ _INSERT = insert(purchases)
 
 def insert_new(connection: Connection, purchase: Purchase) -> None:
     """Store a purchase that did not exist and claim its keys. Raises `Raced` if one is taken."""
-    connection.execute(_INSERT, _columns(connection, purchase))
+    number = replicas.writes(connection)
+    connection.execute(_INSERT, _columns(purchase, number))
     leases.prepare(connection, f"purchase/{purchase.id}")
     if claim(connection, purchase):
         raise Raced(purchase.id)
@@ -100,7 +101,8 @@ _REPLACE = update(purchases).where(
 def replace(connection: Connection, purchase: Purchase, expected_version: int) -> None:
     """Store the next version of a purchase. Raises `Moved` if `expected_version` has passed."""
     place = {"purchase": purchase.id, "expected": expected_version}
-    changed = connection.execute(_REPLACE, _columns(connection, purchase) | place)
+    columns = _columns(purchase, _next_number(connection, purchase))
+    changed = connection.execute(_REPLACE, columns | place)
     if changed.rowcount != 1:
         raise Moved(purchase.id)
 
@@ -108,14 +110,17 @@ def replace(connection: Connection, purchase: Purchase, expected_version: int) -
 def rewrite(connection: Connection, purchase: Purchase, purged_at: datetime) -> None:
     """Store the same version of a purchase without what has been taken out of it."""
     place = {"purchase": purchase.id, "expected": purchase.version}
-    columns = _columns(connection, purchase) | {"purged_at": purged_at}
+    columns = _columns(purchase, _next_number(connection, purchase)) | {"purged_at": purged_at}
     connection.execute(_REPLACE, columns | place)
 
 
-def _columns(connection: Connection, purchase: Purchase) -> dict[str, object]:
-    number = max(purchase.schema_number, replicas.writes(connection))
-    if number != purchase.schema_number:
-        purchase = purchase.model_copy(update={"schema_number": number})
+def _next_number(connection: Connection, purchase: Purchase) -> int:
+    """Of a document that is written again: what it holds since it was newer, it keeps."""
+    return max(purchase.schema_number, replicas.writes(connection))
+
+
+def _columns(purchase: Purchase, number: int) -> dict[str, object]:
+    purchase = purchase.model_copy(update={"schema_number": number})
     return {
         "id": purchase.id,
         "upstream_id": purchase.upstream_id,

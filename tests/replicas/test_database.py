@@ -12,7 +12,8 @@ from tests.services.postgres import OwnPostgres, own_server
 from tests.services.proxy import Proxy, proxy
 from tests.services.standby import promote, standby_of
 
-AWAY = 4.0  # seconds
+AWAY = 8.0  # seconds: longer than anybody waits for an answer of the database
+IMPATIENT = "1"  # seconds for a statement; the network has five more
 
 
 @pytest.fixture
@@ -25,9 +26,9 @@ def server() -> Iterator[OwnPostgres]:
 async def two_replicas(folder: Path, server: OwnPostgres) -> AsyncIterator[tuple[House, Proxy]]:
     """They reach the server through a network of its own."""
     url = await asyncio.to_thread(server.fresh, migrated=False)
-    async with proxy(server.port) as network:
+    async with proxy(server.port, stubborn=True) as network:
         seen_as = url.replace(f":{server.port}/", f":{network.port}/")
-        async with house(folder, url, seen_as) as many:
+        async with house(folder, url, seen_as, DATABASE_STATEMENT_TIMEOUT=IMPATIENT) as many:
             for _ in range(2):
                 await many.start()
             yield many, network

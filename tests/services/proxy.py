@@ -23,9 +23,14 @@ class Line:
 
 @dataclass
 class Proxy:
-    """Listens at `port`; what comes goes to `target`, which may be moved while it runs."""
+    """Listens at `port`; what comes goes to `target`, which may be moved while it runs.
+
+    `stubborn`: what was frozen arrives even if its sender has hung up meanwhile, as a system does
+    that goes on sending what a closed connection had left.
+    """
 
     target: int
+    stubborn: bool = False
     port: int = 0
     lines: set[Line] = field(default_factory=set)
     _cut: bool = False
@@ -42,7 +47,7 @@ class Proxy:
         self._flows.clear()
 
     def restore(self) -> None:
-        """What was frozen arrives late; of who hung up meanwhile nothing does."""
+        """What was frozen arrives late."""
         self._cut = False
         self._flows.set()
 
@@ -89,16 +94,16 @@ class Proxy:
     ) -> None:
         while data := await source.read(CHUNK):
             await self._flows.wait()
-            if source.at_eof() or sender.transport.is_closing():
-                return  # a system that gave a connection up does not send what was left of it
+            if not self.stubborn and (source.at_eof() or sender.transport.is_closing()):
+                return
             to.write(data)
             await to.drain()
 
 
 @asynccontextmanager
-async def proxy(target: int) -> AsyncIterator[Proxy]:
+async def proxy(target: int, *, stubborn: bool = False) -> AsyncIterator[Proxy]:
     """A proxy to this port, until the block ends."""
-    made = Proxy(target)
+    made = Proxy(target, stubborn)
     made.restore()
     server = await asyncio.start_server(made.take, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
