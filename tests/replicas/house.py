@@ -74,7 +74,7 @@ class House:
         folder.mkdir()
         replica = Service(folder, self.settings | settings, program=program)
         self.replicas.append(replica)
-        await replica.start()
+        await replica.start(LONG)
         self.door.replicas.append(replica)
         return replica
 
