@@ -88,7 +88,6 @@ class Service:
     client: httpx.AsyncClient
     clock: Clock
     metrics: Metrics
-    presence: Presence
     tasks: dict[str, asyncio.Task[None]]
     kafka: Cluster | None = None
     publisher: Publisher | None = None
@@ -99,7 +98,7 @@ class Service:
         """Every part as a coroutine that ends after `stop`."""
         sinks = self._sinks()
         waking = Waking(tuple(sink.name for sink in sinks), self.connect)
-        presence, owner = self.presence, self.presence.id
+        owner = secrets.token_hex(8)
         watch = Watch(self.metrics, self.clock)
         router = Router(
             *(self.store, self.platform, self.clock, self.settings.live),
@@ -113,9 +112,10 @@ class Service:
             *(waking.work, watch, owner, tuple(waking.told), waking.emitted.set),
             poll=waking.poll,
         )
+        presence = Presence(self.store, self.clock, owner)
         deps = self._deps(waking, stop)
         parts = {
-            "web": self._web(deps, stop),
+            "web": presence.once_known(stop, self._web(deps, stop)),
             "router": presence.once_agreed(stop, router.run(stop)),
             "worker": presence.once_agreed(stop, worker.run(stop)),
             "gauges": self._gauges(stop),
@@ -134,7 +134,7 @@ class Service:
             parts["bell"] = waking.bell.run(stop)
             parts["presence"] = presence.run(stop)
         else:
-            presence.agreed.set()  # there is no other process
+            presence.alone()
         if isinstance(self.clock, SharedClock):
             parts["clock"] = keep_time(self.store, self.clock, stop)
         return parts
@@ -276,7 +276,6 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
         connect = connector(settings.database_url, settings.database_statement_timeout)
         clock = shared = SharedClock(clock)
         await set_clock(store, shared)
-    presence = Presence(store, clock, secrets.token_hex(8))
     limiter = LocalLimiter(settings.platform_rate, clock)
     platform = Platform(
         url=settings.platform_url,
@@ -293,15 +292,13 @@ async def _service(settings: Settings) -> AsyncIterator[Service]:
         if not is_postgres(settings.database_url):
             # This process holds the file's lock, so whoever held these leases is dead.
             await store.write(lambda connection: leases.end_all(connection, clock.now()))
-        else:
-            await presence.beat()  # what to write is known before anything is
         pulse = Pulse(await store.read(inbox.last_heard))
         publisher = Publisher(kafka) if kafka else None
         async with platform, client, AsyncExitStack() as stack:
             if publisher:
                 stack.push_async_callback(publisher.close)
             yield Service(
-                *(settings, store, platform, limiter, client, clock, metrics, presence),
+                *(settings, store, platform, limiter, client, clock, metrics),
                 *({}, kafka, publisher, pulse, connect),
             )
     finally:
