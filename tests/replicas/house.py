@@ -43,7 +43,7 @@ Json = dict[str, Any]
 TIMEOUT, SETTLE = 3.0, 5.0  # seconds; as in the demo, whose shoppers come
 LEASE = TIMEOUT + 15.0
 ALL = 28  # shoppers: one of every situation
-LONG = 150.0  # seconds that a crowd may take on a slow machine
+LONG = 300.0  # seconds that a crowd may take on a slow machine
 # Nobody fetches here what was lost for good; and a storefront that attaches a source itself, and
 # does not hear the answer, may ask again when the order is being made.
 NEVER = ("webhook_lost", "cut")
