@@ -121,12 +121,13 @@ class Service:
 
     def _always(self, stop: asyncio.Event) -> Parts:
         """What every process has; the web server has the HTTP edge with the role webhooks."""
-        parts = {"web": self._web(self._deps(stop), stop), "gauges": self._gauges(stop)}
+        web = self._web(self._deps(stop), stop)
+        parts = {"web": self.presence.once_known(stop, web), "gauges": self._gauges(stop)}
         if self.waking.bell:
             parts["bell"] = self.waking.bell.run(stop)
             parts["presence"] = self.presence.run(stop)
         else:
-            self.presence.agreed.set()  # there is no other process
+            self.presence.alone()
         if isinstance(self.clock, SharedClock):
             parts["clock"] = keep_time(self.store, self.clock, stop)
         return parts
@@ -136,8 +137,8 @@ class Service:
             "router": self.presence.once_agreed(stop, self._router().run(stop)),
             "worker": self.presence.once_agreed(stop, self._worker().run(stop)),
             "catch-up": self._catch_up().run(stop),
-            "forgetter": self._forgetter().run(stop),
-            "purger": self._purger().run(stop),
+            "forgetter": self.presence.once_agreed(stop, self._forgetter().run(stop)),
+            "purger": self.presence.once_agreed(stop, self._purger().run(stop)),
         }
 
     def _router(self) -> Router:

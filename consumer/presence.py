@@ -20,12 +20,14 @@ log = structlog.get_logger("order_rescue")
 
 @dataclass
 class Presence:
-    """This process among the others on its database. `number`: of the documents it writes."""
+    """This process among the others on its database. `number`: of the newest documents it reads;
+    while others can't read those it writes what they can."""
 
     store: Store
     clock: Clock
     id: str
     number: int = SCHEMA_NUMBER
+    known: asyncio.Event = field(default_factory=asyncio.Event)  # what is to be written
     agreed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -46,16 +48,30 @@ class Presence:
             return  # the others wait for the end of its time
 
     async def beat(self) -> None:
-        """Say that this process lives, and see whether it is to write."""
+        """Say that this process lives, and see what it is to write."""
         number = await self.store.write(self._beat)
-        if number >= self.number and not self.agreed.is_set():
+        replicas.write_as(self.store.engine, number)
+        self.known.set()
+        if number >= self.number:
             self.agreed.set()
-        elif number < self.number:
+        elif not self.agreed.is_set():
             log.info("waits for older processes to end", reads=number, writes=self.number)
+
+    def alone(self) -> None:
+        """There is no other process, and will be none."""
+        self.known.set()
+        self.agreed.set()
+
+    async def once_known(self, stop: asyncio.Event, work: Awaitable[None]) -> None:
+        """Do this work once it is known who lives; not at all after `stop`."""
+        await self._once(self.known, stop, work)
 
     async def once_agreed(self, stop: asyncio.Event, work: Awaitable[None]) -> None:
         """Do this work once every process can read what it writes; not at all after `stop`."""
-        waits = asyncio.create_task(self.agreed.wait())
+        await self._once(self.agreed, stop, work)
+
+    async def _once(self, event: asyncio.Event, stop: asyncio.Event, work: Awaitable[None]) -> None:
+        waits = asyncio.create_task(event.wait())
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({waits, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -11,6 +11,7 @@ from consumer.settings import PREFIX, SettingsInvalid
 from consumer.store.engine import StoreUnavailable
 from consumer.store.lock import DatabaseInUse
 from consumer.store.migrate import SchemaUnknown
+from consumer.store.purchases import TooNew
 
 REFUSED = 1
 USAGE = 2
@@ -39,6 +40,8 @@ def guarded(run: Callable[[], object]) -> int:
         return _tell([str(error)], REFUSED)
     except StoreUnavailable as error:
         return _tell([f"the database can't be used now: {error}"], REFUSED)
+    except TooNew as error:
+        return _tell([f"a newer version of order-rescue wrote {error}: look with that"], REFUSED)
     except BrokenPipeError:  # the reader has seen enough; nothing more can be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED

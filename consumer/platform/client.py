@@ -72,7 +72,10 @@ class Platform:
         # No limits in httpx itself: `exchange` bounds the whole. No proxies: they would hide
         # what was sent.
         client = httpx.AsyncClient(
-            transport=transport(self.connections), headers=headers, timeout=None, trust_env=False
+            transport=transport(self.connections, self.timeout),
+            headers=headers,
+            timeout=None,
+            trust_env=False,
         )
         object.__setattr__(self, "url", base_url(self.url))
         object.__setattr__(self, "client", client)

@@ -8,8 +8,10 @@ until a connection was handed to the request, not a byte of it was written.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import types
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,10 +50,31 @@ class Cut(Exception):
         self.reason = reason
 
 
-def transport(connections: int) -> httpx.AsyncBaseTransport:
-    """httpx over aiohttp: a keep-alive pool, no proxies, no cookies, no repeats of its own."""
+def transport(connections: int, timeout: float) -> httpx.AsyncBaseTransport:
+    """httpx over aiohttp: a keep-alive pool, no proxies, no cookies, no repeats of its own.
+
+    What the network has not taken after `timeout` seconds is given up.
+    """
     tls = httpx.create_ssl_context()
-    return AiohttpTransport(verify=tls, client=lambda: _session(tls, connections))
+    return AiohttpTransport(verify=tls, client=lambda: _session(tls, connections, timeout))
+
+
+def persistent(timeout: float) -> Callable[[aiohttp.AddrInfoType], socket.socket]:
+    """Makes sockets that send again for so many seconds and no longer.
+
+    A system goes on sending for minutes, even when we have hung up: a submission would arrive
+    after it has settled (I6).
+    """
+
+    def made(address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        found = socket.socket(family, kind, protocol)
+        found.setblocking(False)
+        if option := getattr(socket, "TCP_USER_TIMEOUT", None):  # Linux
+            found.setsockopt(socket.IPPROTO_TCP, option, round(timeout * 1000))
+        return found
+
+    return made
 
 
 async def exchange(
@@ -121,12 +144,13 @@ class _Response(aiohttp.ClientResponse):
         return self
 
 
-def _session(tls: ssl.SSLContext, connections: int) -> aiohttp.ClientSession:
+def _session(tls: ssl.SSLContext, connections: int, timeout: float) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=connections,
             keepalive_timeout=_KEEP_ALIVE,
             ssl=tls,
+            socket_factory=persistent(timeout),
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_trace()],

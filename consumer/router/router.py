@@ -17,6 +17,7 @@ from consumer.signals import Signal
 from consumer.store import dialects, inbox
 from consumer.store.engine import Raced, Store, StoreUnavailable
 from consumer.store.inbox import Entry, Mark, Status
+from consumer.store.purchases import TooNew
 from schemas.facts import Origin
 
 BATCH = 200  # events in one transaction
@@ -99,6 +100,8 @@ class Router:
             return await self.store.write(route)
         except StoreUnavailable:
             raise
+        except TooNew:
+            return Mark(entry.seq, entry.status)  # it stays for those who can read its purchase
         except Exception as error:  # noqa: BLE001 - it is shown
             dead = Mark(entry.seq, "dead", f"no route: {type(error).__name__}")
             await self.store.write(lambda c: inbox.move(c, [dead], "new"))

@@ -4,7 +4,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -64,6 +65,11 @@ class Store(Protocol):
     A job may be run more than once; only its last run is kept, whole. Every `write` joins a
     transaction with others that wait, and one that fails takes nobody else with it.
     """
+
+    @property
+    def engine(self) -> Engine | AsyncEngine:
+        """Where its connections come from."""
+        ...
 
     async def write(self, job: Job[T], *, ingress: bool = False) -> T:
         """Run `job` in a transaction and return its result once that is durable."""

@@ -235,6 +235,7 @@ class PostgresStore:
     def _refuse(self, batch: list[Pending], error: Exception) -> None:
         for pending in batch:
             pending.future.set_exception(error)
+            pending.future.exception()  # nobody may wait any more; asyncio would complain of that
 
     def _refusal(self, error: Exception) -> Exception:
         """What the caller is told; the log says why now and then."""

@@ -9,7 +9,7 @@ from functools import reduce
 from pydantic import ValidationError
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from consumer.store import dialects, inbox, leases, links, parking
+from consumer.store import dialects, inbox, leases, links, parking, replicas
 from consumer.store.engine import Raced
 from consumer.store.inbox import Key
 from consumer.store.tables import keys, purchases
@@ -101,7 +101,7 @@ _INSERT = insert(purchases)
 
 def insert_new(connection: Connection, purchase: Purchase) -> None:
     """Store a purchase that did not exist and claim its keys. Raises `Raced` if one is taken."""
-    connection.execute(_INSERT, _columns(purchase))
+    connection.execute(_INSERT, _columns(purchase, replicas.writes(connection)))
     leases.prepare(connection, leases.name(purchase.id))
     if claim(connection, [purchase]):
         raise Raced(purchase.id)
@@ -125,14 +125,14 @@ def replace_all(connection: Connection, moved: Sequence[tuple[Purchase, int]]) -
 
     Raises `Moved` if any has not; then nothing of the transaction may be kept.
     """
-    rows = [_columns(purchase) | _place(purchase, version) for purchase, version in moved]
+    rows = [_next(connection, purchase) | _place(purchase, version) for purchase, version in moved]
     if _REPLACE(connection, rows) != len(rows):
         raise Moved(", ".join(purchase.id for purchase, _ in moved))
 
 
 def rewrite(connection: Connection, purchase: Purchase, purged_at: datetime) -> None:
     """Store the same version of a purchase without what has been taken out of it."""
-    columns = _columns(purchase) | {"purged_at": purged_at}
+    columns = _next(connection, purchase) | {"purged_at": purged_at}
     _REPLACE(connection, [columns | _place(purchase, purchase.version)])
 
 
@@ -140,7 +140,13 @@ def _place(purchase: Purchase, version: int) -> dict[str, object]:
     return {"of_id": purchase.id, "of_version": version}
 
 
-def _columns(purchase: Purchase) -> dict[str, object]:
+def _next(connection: Connection, purchase: Purchase) -> dict[str, object]:
+    """The columns of a document that is written again: what it holds of a newer one, it keeps."""
+    return _columns(purchase, max(purchase.schema_number, replicas.writes(connection)))
+
+
+def _columns(purchase: Purchase, number: int) -> dict[str, object]:
+    purchase = purchase.model_copy(update={"schema_number": number})
     return {
         "id": purchase.id,
         "upstream_id": purchase.upstream_id,
@@ -257,8 +263,10 @@ def listed(
     order_id: str | None = None,
     starting_after: str | None = None,
 ) -> list[Purchase]:
-    """Purchases, newest first; the filters are joined by and."""
-    query = select(purchases.c.document).order_by(purchases.c.id.desc()).limit(limit)
+    """Purchases, newest first; the filters are joined by and. Raises `Unreadable`."""
+    query = (
+        select(purchases.c.id, purchases.c.document).order_by(purchases.c.id.desc()).limit(limit)
+    )
     conditions = []
     if state:
         conditions.append(purchases.c.state == state)
@@ -270,4 +278,4 @@ def listed(
         if value:
             conditions.append(purchases.c.id == (owner_of(connection, (kind, value)) or ""))
     query = reduce(lambda q, condition: q.where(condition), conditions, query)
-    return [Purchase.model_validate_json(row) for row in connection.scalars(query)]
+    return [_read(row.id, row.document) for row in connection.execute(query)]

@@ -7,7 +7,8 @@ changes beyond the reach of older versions it says by raising `min_reader`.
 
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, func, inspect, select
+from sqlalchemy import Connection, Engine, bindparam, delete, func, inspect, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from consumer.store import dialects
 from consumer.store.tables import bounds, replicas
@@ -40,6 +41,17 @@ def agreed(connection: Connection, now: datetime, own: int = SCHEMA_NUMBER) -> i
     """The number of documents that every living process can read, ours included."""
     others = connection.scalar(_AGREED, {"now": now})
     return own if others is None else min(own, others)
+
+
+def write_as(engine: Engine | AsyncEngine, number: int) -> None:
+    """From its next transaction on, what this engine writes has this number."""
+    engine.update_execution_options(schema_number=number)
+
+
+def writes(connection: Connection) -> int:
+    """The number of the documents that are written over this connection."""
+    found: int = connection.get_execution_options().get("schema_number", SCHEMA_NUMBER)
+    return found
 
 
 def min_reader(connection: Connection) -> int:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consumer.events import Malformed
 from consumer.observe.logs import describe
+from consumer.store.purchases import TooNew
 from consumer.web import merchant, openapi, operators, purchases, session
 from consumer.web.auth import ANY, OPERATOR, READ, SHOP
 from consumer.web.calls import Operation, resource
@@ -24,7 +25,7 @@ from consumer.web.collector import Collector
 from consumer.web.deps import Deps
 from consumer.web.health import Health
 from consumer.web.ingress import PATH, Ingress
-from consumer.web.problems import Problem, malformed
+from consumer.web.problems import Problem, malformed, unavailable
 
 # What a status says about a webhook or an event when its room did not say more itself.
 REFUSALS = {0: "other", 413: "too_large", 415: "media_type", 499: "other", 500: "other"}
@@ -51,6 +52,7 @@ def _served(deps: Deps, routes: list[Route]) -> Starlette:
             Problem: _problem,
             Malformed: _malformed,
             HTTPException: _http_error,
+            TooNew: _too_new,
         },
     )
 
@@ -111,6 +113,10 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 async def _malformed(_request: Request, error: Exception) -> Response:
     return malformed(cast(Malformed, error)).response()
+
+
+async def _too_new(_request: Request, _error: Exception) -> Response:
+    return unavailable("a newer version of the service has this; ask again").response()
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

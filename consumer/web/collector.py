@@ -61,8 +61,13 @@ class Collector:
         # and its error is told to whoever still waits.
         batch.stored = asyncio.create_task(self._write(batch))
         self._running.add(batch.stored)
-        batch.stored.add_done_callback(self._running.discard)
+        batch.stored.add_done_callback(self._ended)
         return batch.stored
+
+    def _ended(self, task: asyncio.Task[Doubles]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may wait any more, and asyncio would complain of that
 
     async def _write(self, batch: Batch) -> Doubles:
         try:

@@ -18,7 +18,7 @@ from consumer.store import commands, leases, work
 from consumer.store.commands import Task
 from consumer.store.engine import Job, Store, StoreUnavailable, Together
 from consumer.store.leases import Lease, LeaseLost
-from consumer.store.purchases import Moved, Unreadable
+from consumer.store.purchases import Moved, TooNew, Unreadable
 from consumer.store.work import Step
 from consumer.worker.perform import perform
 from consumer.worker.step import Watch, tell
@@ -139,6 +139,8 @@ class Worker:
             await self._keep_answer(turn)  # the next process decides on it
         except (LeaseLost, Moved):
             return
+        except TooNew:  # of another that this one meets: who can read both goes on
+            self._aside.add(purchase_id)
         except Unreadable:
             self._aside.add(purchase_id)  # the others must not wait for a person's repair
             self.watch.alert("unreadable_purchase", purchase_id)
@@ -154,7 +156,7 @@ class Worker:
             done = await self._write(self._job(turn))
         except StoreUnavailable:
             raise
-        except (LeaseLost, Moved):
+        except (LeaseLost, Moved, TooNew):
             await self._keep_answer(turn)
             raise
         except Exception as error:

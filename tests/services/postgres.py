@@ -127,6 +127,12 @@ class OwnPostgres(Postgres):
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(START_SECONDS)
 
+    def kill(self) -> None:
+        """SIGKILL: its children see that it is gone, and go."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(START_SECONDS)
+
 
 def as_user(name: str | None) -> dict[str, Any]:
     """For Popen: run as this ordinary user."""
@@ -161,6 +167,14 @@ def programs() -> Path:
     unavailable("PostgreSQL", f"neither {NAMED} nor the machine's initdb (version {OLDEST})")
 
 
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @contextmanager
 def own_server(options: tuple[str, ...] = OPTIONS) -> Iterator[OwnPostgres]:
     """The machine's PostgreSQL on a free loopback port, in a temporary folder, until the end."""
@@ -182,9 +196,7 @@ def own_server(options: tuple[str, ...] = OPTIONS) -> Iterator[OwnPostgres]:
             cwd=folder,
             **as_user(user),
         )
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         server = OwnPostgres(
             url, program=bin / "postgres", folder=folder, port=port, user=user, options=options
@@ -193,7 +205,7 @@ def own_server(options: tuple[str, ...] = OPTIONS) -> Iterator[OwnPostgres]:
         try:
             yield server
         finally:
-            server.crash()
+            server.crash()  # nothing happens if it has ended
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

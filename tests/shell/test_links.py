@@ -43,16 +43,22 @@ async def stored(store: Store, *several: Purchase) -> None:
         await store.write(partial(purchases.insert_new, purchase=each))
 
 
-async def routed(store: Store, type: str, resource: dict[str, Any], id: str = "e1") -> None:
+async def routed(
+    store: Store,
+    type: str,
+    resource: dict[str, Any],
+    id: str = "e1",
+    origin: Origin = Origin.PLATFORM,
+) -> None:
     """Store an event and route all that is new."""
     event = {
         "id": id,
         "type": type,
         "data": {"object": resource},
         "liveMode": Policy().live,
-        "createdTime": NOW.isoformat(),
+        "createdTime": datetime.now(UTC).isoformat(),
     }
-    delivery = Delivery(Origin.PLATFORM, id, type, "webhook", json.dumps(event).encode())
+    delivery = Delivery(origin, id, type, "webhook", json.dumps(event).encode())
     await store.write(lambda c: inbox.append(c, [delivery], NOW))
     clock = SystemClock()
     platform = Platform("http://127.0.0.1:9", "sk_test_1", LocalLimiter(9.0, clock), clock)

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import random
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from consumer.clock import SystemClock
 from consumer.errors import OutcomeUnknown, PlatformError, Rejected, Unavailable
 from consumer.observe import tracing
 from consumer.platform import Call, LocalLimiter, Platform, Priority, Turn, path, route
-from consumer.platform.wire import Cut, exchange
+from consumer.platform.wire import Cut, exchange, persistent
 
 KEY = "sk_test_never_shown"
 CLOCK = SystemClock()
@@ -604,3 +605,10 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 (a condition has no event to wait for)
             await asyncio.sleep(0.002)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+def test_the_system_gives_up_sending_when_the_call_does() -> None:
+    address = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 9))
+    with persistent(2.5)(address) as made:
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 2500

@@ -4,19 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from sqlalchemy import Connection, func, select
 
-from consumer.presence import Presence
 from consumer.purger import Purger
-from consumer.store import admission, commands, inbox, purchases, replicas, retention, work
+from consumer.store import admission, commands, inbox, purchases, retention
 from consumer.store import tables as t
 from consumer.store.admission import Admitted
 from consumer.store.engine import Store
 from consumer.store.inbox import Delivery
 from schemas.commands import FindOrders, Planned
 from schemas.facts import Origin
-from schemas.purchase import SCHEMA_NUMBER, Purchase, Reason, State
+from schemas.purchase import Purchase, Reason, State
 from schemas.requests import PurchaseRequest
 from tests.shell.service.parts import ShiftedClock
 
@@ -159,66 +157,3 @@ async def test_one_process_purges_at_a_time(store: Store) -> None:
     assert "inbox" in await holding(store)
     await busy.round(asyncio.Event())
     assert await holding(store) == []
-
-
-async def test_a_newer_version_waits_until_the_last_older_process_is_gone(store: Store) -> None:
-    clock = ShiftedClock(0)
-    old, new = Presence(store, clock, "old", 1), Presence(store, clock, "new", 2)
-    await old.beat()
-    assert old.agreed.is_set()
-    await new.beat()
-    assert not new.agreed.is_set()
-    await old.beat()  # the older one goes on beside the newer one
-    await store.write(lambda c: replicas.leave(c, "old"))
-    await new.beat()
-    assert new.agreed.is_set()
-
-
-async def test_an_older_process_that_was_killed_is_waited_for_no_longer_than_it_is_believed(
-    store: Store,
-) -> None:
-    clock = ShiftedClock(0)
-    await Presence(store, clock, "old", 1).beat()
-    new = Presence(store, clock, "new", 2)
-    await new.beat()
-    assert not new.agreed.is_set()
-    clock.seconds = 60
-    await new.beat()
-    assert new.agreed.is_set()
-
-
-async def test_work_begins_once_all_agree_and_not_after_the_stop(store: Store) -> None:
-    done: list[str] = []
-
-    async def work(name: str) -> None:
-        done.append(name)
-
-    presence, stop = Presence(store, ShiftedClock(0), "one"), asyncio.Event()
-    waiting = asyncio.create_task(presence.once_agreed(stop, work("worker")))
-    await asyncio.sleep(0)
-    assert done == []
-    await presence.beat()
-    await waiting
-    assert done == ["worker"]
-
-
-@pytest.mark.parametrize("readable", [True, False])
-async def test_a_document_of_a_newer_version_is_left_to_those_who_can_read_it(
-    store: Store, readable: bool
-) -> None:
-    found = await store.write(lambda c: begun(c, "a"))
-    newer = found.model_copy(update={"schema_number": SCHEMA_NUMBER + 1, "version": 2})
-
-    def write(connection: Connection) -> None:
-        purchases.replace(connection, newer, 1)
-        if not readable:
-            odd = newer.model_dump_json(by_alias=True).replace('"chain"', '"links"')
-            connection.execute(t.purchases.update().values(document=odd))
-
-    await store.write(write)
-    later = NOW + timedelta(minutes=1)
-    assert await store.read(lambda c: work.pending(c, later, 10, "one")) == []
-    until = later + timedelta(minutes=1)
-    assert await store.write(lambda c: work.take(c, found.id, "one", later, until)) is None
-    held = await store.read(lambda c: c.scalars(select(t.leases.c.until)).all())
-    assert all(end <= later for end in held)  # the lease is free for others

@@ -94,7 +94,7 @@ class Parts:
         """Let it work until the block ends."""
         return self.tasks.create_task(worker.run(self.stop), name=worker.owner)
 
-    async def admit(self, checkout_id: str, upstream_id: str) -> Purchase:
+    async def admit(self, checkout_id: str, upstream_id: str | None) -> Purchase:
         """Hand a checkout over."""
         request = PurchaseRequest(checkout_id=checkout_id, upstream_id=upstream_id)
         now = datetime.now(UTC)

@@ -100,11 +100,13 @@ class Service:
                 cwd=self.folder,
             )
 
-    async def start(self) -> None:
+    async def start(self, seconds: float = 30.0) -> None:
         """Start it and wait until it serves; `url` is where."""
         process = self.launch()
         found = await until(
-            lambda: self._announced() or (process.poll() is not None and "ended"), 30.0, "serving"
+            lambda: self._announced() or (process.poll() is not None and "ended"),
+            seconds,
+            "serving",
         )
         assert found != "ended", self.log.read_text()[-2000:]
         self.url = found
