@@ -84,9 +84,7 @@ async def bridging(servers: str, topic: str, secret: str) -> AsyncIterator[Bridg
     url = f"http://127.0.0.1:{sock.getsockname()[1]}/"
     publisher = Publisher(Cluster((servers,), topic, "", "", "", {}))
     async with httpx.AsyncClient(transport=AiohttpTransport(), timeout=PATIENCE) as http:
-        bridge = Bridge(
-            f"http://127.0.0.1:{sock.getsockname()[1]}/", publisher, topic, secret, http
-        )
+        bridge = Bridge(url, publisher, topic, secret, http)
         app = Starlette(routes=[Route("/", bridge.receive, methods=["POST"])])
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
         closing = asyncio.Event()

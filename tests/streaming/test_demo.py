@@ -55,4 +55,5 @@ def test_a_small_streaming_demo_balances() -> None:
     assert "the service was killed 1 times" in run.stdout
     [line] = [line for line in run.stdout.splitlines() if line.startswith("outcomes on their")]
     number = re.fullmatch(r".*: (\d+) of \1, missing: 0, out of order: 0, repeated: \d+", line)
-    assert number and int(number[1]) > 12, line
+    assert number, line
+    assert int(number[1]) > 12
