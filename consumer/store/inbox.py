@@ -26,6 +26,7 @@ from consumer.store.tables import inbox, keys, unannounced, waiting
 from schemas.facts import Origin
 
 Status = Literal["new", "parked", "routed", "done", "ignored", "dead"]
+Settled = Literal["done", "ignored"]  # a dead letter is `mark`ed: it must be announced
 Transport = Literal["webhook", "kafka", "backfill", "api", "internal", "cli"]
 REDRIVEN = "redriven"  # such a fact counts as fresh, however old it is
 Key = tuple[str, str]  # kind (checkout, order, session, upstream) and value
@@ -267,7 +268,7 @@ _SETTLE = _MARK.where(inbox.c.status == "routed")
 
 
 def settle(
-    connection: Connection, seq: int, status: Status, *, reason: str | None, purchase_id: str
+    connection: Connection, seq: int, status: Settled, *, reason: str | None, purchase_id: str
 ) -> bool:
     """Move on a fact that waits for a decision; `False` if it has been decided upon."""
     values = {"row": seq, "status": status, "reason": reason and reason[:255]}

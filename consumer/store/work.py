@@ -87,7 +87,7 @@ def save(
         links.note(connection, after, before)
     commands.plan(connection, after.id, decision.commands, now)
     idle = not changed and not decision.commands
-    status: inbox.Status = "ignored" if idle else "done"
+    status: inbox.Settled = "ignored" if idle else "done"
     reason = decision.rule if idle else None
     if not inbox.settle(connection, entry.seq, status, reason=reason, purchase_id=after.id):
         raise purchases.Moved(after.id)  # by a commit of ours that nobody heard of
