@@ -208,11 +208,13 @@ class Service:
         while not stop.is_set():
             try:
                 found = await self.store.read(levels)
+                none = {sink.name: 0 for sink in self._sinks()}
                 self.metrics.levels(
                     inbox=found.inbox,
                     parked=found.parked,
                     writer=self.store.backlog(),
                     limiter=self.limiter.waiting,
+                    undelivered=none | found.undelivered,
                     held=sum(n for (state, _), n in found.purchases.items() if state == "held"),
                 )
                 now = self.clock.now()

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -37,7 +38,7 @@ USER, PASSWORD = "order-rescue", "kafka-canary-secret"
 LISTENERS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL", "PROXIED")
 MECHANISMS = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"
 HEAP = ("-Xmx384m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,9 @@ def running(folder: Path, brokers: int = 1, proxies: Sequence[int] = ()) -> Iter
     with ExitStack() as stack:
         for broker in members:
             broker.properties.write_text(_properties(broker, members, key, ca))
-            broker.format()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Broker.format, members))
+        for broker in members:
             broker.start()
             stack.callback(broker.kill)
         for broker in members:
@@ -241,8 +244,8 @@ def _properties(broker: Broker, members: list[Broker], key: Path, ca: Path) -> s
         "file.delete.delay.ms": 500,
         "broker.session.timeout.ms": 4000,
         "broker.heartbeat.interval.ms": 500,
-        "controller.quorum.election.timeout.ms": 500,
-        "controller.quorum.fetch.timeout.ms": 1000,
+        "controller.quorum.election.timeout.ms": 1000,
+        "controller.quorum.fetch.timeout.ms": 2000,
         "controlled.shutdown.enable": "true",
         "log.cleaner.enable": "false",
     }
