@@ -32,7 +32,7 @@ from consumer.store.inbox import Delivery
 MOST = 500  # records in one write
 MOST_BYTES = 16 * 1024 * 1024  # of one answer of a broker
 PACE = 0.5  # seconds between looks at the depth of the inbox
-SILENCE = 30.0  # seconds without an answer for a partition
+SILENCE = 10.0  # seconds without an answer for a partition
 AGAIN = 1.0  # seconds before the store, or a broken consumer, is tried again
 GRACE = 10.0  # seconds in which what is under way ends, once the service is to stop
 

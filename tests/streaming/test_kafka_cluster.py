@@ -14,6 +14,7 @@ import pytest_asyncio
 from tests.services.postgres import Postgres
 from tests.shell.service.serving import eventually
 from tests.streaming.cluster_stage import BROKERS, House, housed
+from tests.streaming.kafka_stage import PARTITIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,6 +34,13 @@ async def both_read(house: House) -> None:
         return await house.members() == len(house.replicas)
 
     await eventually(two, 60.0, "two members")
+
+
+async def reads_all(house: House) -> bool:
+    """Whether the replicas' metrics have all partitions among them, and answers for each."""
+    name = "order_rescue_kafka_partitions"
+    numbers = [await house.stage.metric(name, at=one.url, state="read") for one in house.replicas]
+    return sum(numbers) == PARTITIONS
 
 
 async def test_brokers_restarted_one_by_one(house: House) -> None:
@@ -94,7 +102,14 @@ async def test_the_network_silent_until_the_replicas_are_out_of_their_group(hous
 
     await house.buys()
     await eventually(nobody, 60.0, "no members")
+
+    async def seen() -> bool:
+        return await house.stage.metric("order_rescue_kafka_partitions", state="silent") > 0
+
+    await eventually(seen, 60.0, "partitions for which nobody answers")
     for proxy in house.proxies:
         proxy.restore()
     await house.writer.more()
+    await both_read(house)
+    await eventually(lambda: reads_all(house), 60.0, "all partitions read")
     await house.balances()
