@@ -2,7 +2,7 @@
 # PYTHON=...       the interpreter for .venv (default: the first of the candidates that will do)
 # PYTEST_FLAGS=... more for pytest, such as -k name
 # BENCH_FLAGS=...  for the benchmark, such as --quick --only ack-sqlite
-# DEMO_FLAGS=...   for the demo, such as --no-webhooks; --help lists them
+# DEMO_FLAGS=...   for the demos, such as --no-webhooks; --help lists them
 # WORKERS=...      test processes (4); 0 runs the tests in one
 # MEMORY=...       a folder in memory for the tests' files (/dev/shm, where there is one)
 
@@ -25,11 +25,11 @@ BENCH_INSTALLED := $(VENV)/.bench-installed
 SOURCES := $(wildcard schemas handlers consumer deploy tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help install services test check bench demo sandbox run lock remedies clean
+.PHONY: help install services test check bench demo demo-streaming sandbox run lock remedies clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(INSTALLED) ## make .venv with everything in it
 
@@ -93,6 +93,9 @@ bench: $(BENCH_INSTALLED) services ## measure; a table, JSON and charts in build
 
 demo: install ## 300 shoppers against the sandbox; ends with the books balanced, or exit 1
 	$(VENV)/bin/python -m deploy.demo $(DEMO_FLAGS)
+
+demo-streaming: install services ## the same with Kafka, PostgreSQL and three replicas
+	$(VENV)/bin/python -m tests.streaming.demo $(DEMO_FLAGS)
 
 sandbox: install ## the stand-in platform, for local runs
 	$(VENV)/bin/python -m deploy.sandbox

@@ -255,6 +255,7 @@ class Service:
             writer=self.store.backlog(),
             limiter=self.limiter.waiting,
             share=self.limiter.share,
+            undelivered=dict.fromkeys(sink_names(self.settings), 0) | found.undelivered,
             held=sum(n for (state, _), n in found.purchases.items() if state == "held"),
         )
         self.metrics.unresolved(found.purchases, found.oldest, now)

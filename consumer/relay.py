@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
@@ -29,12 +30,17 @@ RETRIES = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 
 
 class Sink(Protocol):
-    """Where outcomes go. `retries`: seconds after each failed attempt; then it is a dead letter."""
+    """Where outcomes go. `retries`: seconds after each failed attempt; then it is a dead letter.
+
+    `rest`: seconds for which nothing is tried once nothing was taken: it is away as a whole.
+    """
 
     @property
     def name(self) -> str: ...
     @property
     def retries(self) -> Sequence[float]: ...
+    @property
+    def rest(self) -> float: ...
 
     async def take(self, delivery: Delivery) -> str | None:
         """Deliver it; why it was not taken, or `None` if it was. May be cancelled."""
@@ -51,6 +57,7 @@ class Endpoint:
     clock: Clock
     name: str = SINK
     retries: Sequence[float] = RETRIES
+    rest: float = 0.0  # what it refuses says nothing about the others
 
     async def take(self, delivery: Delivery) -> str | None:
         """Only 2xx counts, redirects do not."""
@@ -81,23 +88,30 @@ class Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`; what is under way is finished."""
         while not stop.is_set():
-            sent = 0
+            taken: list[bool] = []
             try:
-                sent = await self._send_some()
+                taken = await self._send_some()
             except* StoreUnavailable:
                 pass  # what was sent and not recorded is sent again: at least once
-            if sent < ABREAST:
+            if taken and not any(taken):
+                await self._rest(stop)
+            if len(taken) < ABREAST:
                 await self.signal.wait(self.poll())
 
-    async def _send_some(self) -> int:
+    async def _rest(self, stop: asyncio.Event) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.sink.rest):
+                await stop.wait()
+
+    async def _send_some(self) -> list[bool]:
+        """Of each that was tried whether it was taken."""
         now = self.clock.now()
         if not await self.store.look(lambda c: outcomes.due(c, self.sink.name, now, 1)):
-            return 0
-        taken = await self.store.write(self._take)
-        async with asyncio.TaskGroup() as tasks:
-            for delivery, lease in taken:
-                tasks.create_task(self._send(delivery, lease))
-        return len(taken)
+            return []
+        found = await self.store.write(self._take)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._send(*each)) for each in found]
+        return [task.result() for task in tasks]
 
     def _take(self, connection: Connection) -> list[tuple[Delivery, Lease]]:
         """Due deliveries, one a purchase, each under its lease."""
@@ -109,7 +123,7 @@ class Relay:
         still = set(outcomes.due(connection, self.sink.name, now, 2 * ABREAST))
         return [(delivery, lease) for delivery, lease in tried if lease and delivery in still]
 
-    async def _send(self, delivery: Delivery, lease: Lease) -> None:
+    async def _send(self, delivery: Delivery, lease: Lease) -> bool:
         failure = await self._attempt(delivery)
         now = self.clock.now()
         status, due = "sent", now
@@ -117,6 +131,7 @@ class Relay:
             status, due = self._after_failure(delivery, now)
         await self.store.write(lambda c: self._settle(c, delivery, lease, status, due, failure))
         self.seen(status if status != "waiting" else "failed")
+        return not failure
 
     async def _attempt(self, delivery: Delivery) -> str | None:
         """Why it was not taken; `None` if it was."""

@@ -14,8 +14,10 @@ from consumer.kafka.cluster import Cluster
 from consumer.store.outcomes import Delivery
 
 SINK = "kafka"
-# Seconds after each failed attempt: brokers come back, so for three days every minute.
-RETRIES: Sequence[float] = (1, 5, 15, 30, *(60,) * (3 * 24 * 60))
+# Seconds after each failed attempt: brokers come back, and then nothing should wait for long; for
+# three days. While they are away `REST` keeps all outcomes together from trying all the time.
+RETRIES: Sequence[float] = (1, 2, 5, *(10,) * (3 * 24 * 360))
+REST = 2.0  # seconds
 STRUCTURED = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 CLOSING = 5.0  # seconds for what a failed producer still has
 
@@ -76,6 +78,7 @@ class OutcomesTopic:
     topic: str
     name: str = SINK
     retries: Sequence[float] = RETRIES
+    rest: float = REST
 
     async def take(self, delivery: Delivery) -> str | None:
         """Why it was not taken; `None` if it was."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,7 @@ from consumer.store.inbox import Delivery
 MOST = 500  # records in one write
 MOST_BYTES = 16 * 1024 * 1024  # of one answer of a broker
 PACE = 0.5  # seconds between looks at the depth of the inbox
+SILENCE = 10.0  # seconds without an answer for a partition
 AGAIN = 1.0  # seconds before the store, or a broken consumer, is tried again
 GRACE = 10.0  # seconds in which what is under way ends, once the service is to stop
 
@@ -76,7 +78,7 @@ class Source:
             while not stop.is_set():
                 await _unless(stop, self._turn(consumer, stop))
         finally:
-            self.metrics.kafka(lag=0, paused=False)
+            self.metrics.kafka(lag=0, paused=False, read=0, silent=0)
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(GRACE):
                     await consumer.stop()
@@ -168,7 +170,15 @@ class Source:
         self._next = {tp: offset for tp, offset in self._next.items() if tp in mine}
         ends = {tp: consumer.highwater(tp) or 0 for tp in self._next}
         lag = sum(max(0, ends[tp] - offset) for tp, offset in self._next.items())
-        self.metrics.kafka(lag=lag, paused=self._paused)
+        silent = 0 if self._paused else sum(_silent(consumer, tp) for tp in mine)
+        read = len(mine) - silent
+        self.metrics.kafka(lag=lag, paused=self._paused, read=read, silent=silent)
+
+
+def _silent(consumer: AIOKafkaConsumer, tp: TopicPartition) -> bool:
+    """Whether no broker has answered for it lately; they answer when there is nothing new, too."""
+    at = consumer.last_poll_timestamp(tp)  # by this machine's clock, as the library takes it
+    return at is None or time.time() - at / 1000 > SILENCE
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

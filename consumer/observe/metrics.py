@@ -32,6 +32,7 @@ EVENT_RESULTS = frozenset("stored duplicate malformed unsupported unavailable".s
 OUTCOME_RESULTS = frozenset({"sent", "failed", "dead"})
 CALL_OUTCOMES = frozenset("answered rejected unavailable unknown cancelled".split())
 TRANSPORTS = frozenset({"webhook", "kafka", "backfill"})
+PARTITION_STATES = frozenset({"read", "silent"})
 RECORD_RESULTS = frozenset({"stored", "duplicate", "dead"})
 METHODS = frozenset("GET POST PUT PATCH DELETE HEAD OPTIONS".split())
 STATES = frozenset(state.value for state in State)
@@ -141,10 +142,13 @@ class Metrics:
         """A partition did not have the record that comes next."""
         self._resets.inc()
 
-    def kafka(self, *, lag: int, paused: bool) -> None:
-        """How many records this process has still to read, and whether it holds back."""
+    def kafka(self, *, lag: int, paused: bool, read: int, silent: int) -> None:
+        """How many records this process has still to read, whether it holds back, and its
+        partitions: those that it reads, and those for which no broker answers."""
         self._lag.set(lag)
         self._holds_back.set(paused)
+        for state, number in (("read", read), ("silent", silent)):
+            self._partitions.labels(_closed(state, PARTITION_STATES)).set(number)
 
     def ignored(self, reason: str) -> None:
         """A fact was stored and changes nothing, such as `stale` or `wrong_mode`."""
@@ -189,11 +193,13 @@ class Metrics:
         limiter: int | None = None,
         share: float | None = None,
         held: int | None = None,
+        undelivered: Mapping[str, int] | None = None,
     ) -> None:
-        """How much waits now: facts, parked facts, writes, calls; purchases that are held.
-
-        `share`: calls a second that this process may make.
+        """How much waits now: facts, parked facts, writes, calls; purchases that are held;
+        outcomes by the sink that they wait for. `share`: calls a second that this process may make.
         """
+        for sink, number in (undelivered or {}).items():
+            self._undelivered.labels(self._word("sink", sink)).set(number)
         for gauge, value in (
             (self._inbox, inbox),
             (self._parked, parked),
@@ -294,7 +300,13 @@ class Metrics:
     def _levels(self) -> None:
         self._inbox = self._gauge("inbox_depth", "Facts that wait for a decision")
         self._lag = self._gauge("kafka_lag", "Records that this process has still to read")
+        self._partitions = self._gauge(
+            "kafka_partitions", "Partitions of the events topic that this process has", "state"
+        )
         self._holds_back = self._gauge("kafka_paused", "1 while the inbox is too deep to read on")
+        self._undelivered = self._gauge(
+            "outcomes_waiting", "Outcomes that are not delivered yet", "sink"
+        )
         self._parked = self._gauge("facts_parked", "Facts that wait for their purchase")
         self._writer = self._gauge("writer_backlog", "Jobs that wait for a commit")
         self._limiter = self._gauge("platform_waiting", "Calls that wait for rate budget")

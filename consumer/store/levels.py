@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from consumer.store import inbox, marks
+from consumer.store import inbox, marks, outcomes
 from consumer.store.links import UNRESOLVED
 from consumer.store.tables import inbox as facts
 from consumer.store.tables import purchases
@@ -16,13 +16,15 @@ from consumer.store.tables import purchases
 @dataclass(frozen=True, slots=True)
 class Levels:
     """`purchases` counts those that have not ended by state and reason; `oldest` is when the
-    oldest of each state began; `caught_up` the mark of `consumer.catch_up`."""
+    oldest of each state began; `caught_up` the mark of `consumer.catch_up`; `undelivered` counts
+    outcomes by the sink that they wait for."""
 
     inbox: int
     parked: int
     purchases: dict[tuple[str, str | None], int]
     oldest: dict[str, datetime | None]
     caught_up: datetime | None
+    undelivered: dict[str, int]
 
 
 def levels(connection: Connection) -> Levels:
@@ -40,6 +42,7 @@ def levels(connection: Connection) -> Levels:
         purchases={(state, reason): number for state, reason, number in counted},
         oldest={state: _oldest(connection, state) for state in UNRESOLVED},
         caught_up=marks.at(connection, marks.CAUGHT_UP),
+        undelivered=outcomes.waiting(connection),
     )
 
 

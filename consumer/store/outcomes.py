@@ -128,6 +128,18 @@ def settle(
     )
 
 
+_WAITING = (
+    select(deliveries.c.sink, func.count())
+    .where(deliveries.c.status == "waiting")
+    .group_by(deliveries.c.sink)
+)
+
+
+def waiting(connection: Connection) -> dict[str, int]:
+    """How many deliveries each sink has still to take; those that have none are not named."""
+    return {sink: number for sink, number in connection.execute(_WAITING)}
+
+
 @dataclass(frozen=True, slots=True)
 class Undelivered:
     """A given-up delivery, as a dead letter."""

@@ -49,6 +49,11 @@ class Crowd:
         """How many shoppers have gone home."""
         return sum(visit.ended for visit in self.visits)
 
+    @property
+    def left(self) -> list[Visit]:
+        """Who is still in the shop."""
+        return [visit for visit in self.visits if not visit.ended]
+
     async def shop(self) -> None:
         """Returns when all have gone home; cancel it to send the rest away."""
         async with asyncio.TaskGroup() as group:

@@ -115,7 +115,11 @@ def peak_of(pid: int) -> int:
 
 @dataclass(slots=True)
 class Stage:
-    """Both programs, with addresses and keys that only this run knows."""
+    """The sandbox and the service, with addresses and keys that only this run knows.
+
+    `settings` are more of the service's, or others. Events go to `webhook_url`, else to the
+    first replica.
+    """
 
     folder: Path
     seed: int
@@ -123,91 +127,119 @@ class Stage:
     settle: float
     timeout: float
     webhooks: bool = True
+    replicas: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
+    webhook_url: str = ""
     key: str = "sk_sandbox_demo"
     shop_key: str = "sk_sandbox_storefront"
     shop_token: str = "demo-shop-token"
     operator_token: str = "demo-operator-token"
-    port: int = field(default_factory=free_port)
+    webhook_secret: str = "whsec_demo"
     sandbox_port: int = field(default_factory=free_port)
+    urls: tuple[str, ...] = field(init=False)
     sandbox: Program = field(init=False)
-    service: Program = field(init=False)
+    services: tuple[Program, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        ports = [free_port() for _ in range(self.replicas)]
+        self.urls = tuple(f"http://127.0.0.1:{port}" for port in ports)
         self.sandbox = Program(
             "sandbox", self._sandbox_command(),
             clean_environment({"PYTHONPATH": str(ROOT)}), self.folder, self.folder / "sandbox.log",
         )  # fmt: skip
+        self.services = tuple(self._service(port) for port in ports)
+
+    def _service(self, port: int) -> Program:
         # The folder has no .env file, so nobody's settings come in from there.
-        self.service = Program(
-            "service", [str(Path(sys.executable).with_name("order-rescue")), "serve"],
-            clean_environment(self._settings()), self.folder, self.folder / "service.log",
+        name = "service" if self.replicas == 1 else f"service-{port}"
+        return Program(
+            name, [str(Path(sys.executable).with_name("order-rescue")), "serve"],
+            clean_environment(self._settings(port)), self.folder, self.folder / f"{name}.log",
         )  # fmt: skip
 
     @property
     def url(self) -> str:
-        """Where the service listens."""
-        return f"http://127.0.0.1:{self.port}"
+        """Where the first replica listens."""
+        return self.urls[0]
 
     @property
     def sandbox_url(self) -> str:
         """Where the sandbox listens."""
         return f"http://127.0.0.1:{self.sandbox_port}"
 
+    @property
+    def peak(self) -> int:
+        """The most memory that one replica has needed so far, in bytes."""
+        return max(service.measure() for service in self.services)
+
+    def tail(self) -> str:
+        """The end of what was written by whoever ended, or by the first replica."""
+        ended = [one for one in (*self.services, self.sandbox) if one.ended]
+        return (ended or [self.services[0]])[0].tail() or self.sandbox.tail()
+
     def _sandbox_command(self) -> list[str]:
         return [
             *(sys.executable, "-m", "deploy.sandbox", "--port", str(self.sandbox_port)),
             *("--key", self.key, "--key", self.shop_key),
-            *("--webhook-url", f"{self.url}/webhooks/digital-river"),
-            *("--webhook-secret", "whsec_demo", "--speed", str(self.speed)),
+            *("--webhook-url", self.webhook_url or f"{self.url}/webhooks/digital-river"),
+            *("--webhook-secret", self.webhook_secret, "--speed", str(self.speed)),
             *("--webhook-types", "checkout.*,order.*,source.chargeable,customer.*"),
             *("--seed", str(self.seed)),
             *("--set", f"webhooks={'on' if self.webhooks else 'off'}"),
         ]
 
-    def _settings(self) -> dict[str, str]:
+    def _settings(self, port: int) -> dict[str, str]:
         settings = {
             "PLATFORM_URL": self.sandbox_url,
             "PLATFORM_KEY": self.key,
             "PLATFORM_TIMEOUT": f"{self.timeout:g}",
             "PLATFORM_SETTLE": f"{self.settle:g}",
-            "WEBHOOK_SECRETS": "whsec_demo",
+            "WEBHOOK_SECRETS": self.webhook_secret,
             "API_TOKENS": f"shop:shop:{self.shop_token},ops:operator:{self.operator_token}",
             "DATABASE_URL": f"sqlite:///{self.folder / 'order-rescue.db'}",
             "STEP_UP": "true",
-            "PORT": str(self.port),
+            "PORT": str(port),
+            **self.settings,
         }
         return {f"ORDER_RESCUE_{name}": value for name, value in settings.items()}
 
     async def start(self, http: httpx.AsyncClient) -> None:
-        """Starts both and returns when both answer. Raises Failed."""
+        """Starts all and returns when all answer. Raises Failed."""
         self.sandbox.start()
-        self.service.start()
+        for service in self.services:
+            service.start()
         await answering(http, self.sandbox, f"{self.sandbox_url}/_sandbox/settings")
-        await answering(http, self.service, f"{self.url}/readyz")
+        for service, url in zip(self.services, self.urls, strict=True):
+            await answering(http, service, f"{url}/readyz")
 
     async def backfill(self) -> None:
         """`order-rescue backfill`, beside the running service. Raises Failed."""
-        command = [self.service.command[0], "backfill", "--since", "1h"]
+        command = [self.services[0].command[0], "backfill", "--since", "1h"]
         run = await asyncio.create_subprocess_exec(
-            *command, cwd=self.folder, env=dict(self.service.environment),
+            *command, cwd=self.folder, env=dict(self.services[0].environment),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         said, _ = await run.communicate()
         if run.returncode:
             raise Failed(f"backfill ended with code {run.returncode}: {said.decode()[-500:]}")
 
-    async def restart_service(self, http: httpx.AsyncClient) -> None:
-        """SIGKILL and a fresh start on the same database. Raises Failed."""
-        self.service.kill()
-        self.service.start()
-        await answering(http, self.service, f"{self.url}/readyz")
+    async def restart_service(
+        self, http: httpx.AsyncClient, number: int = 0, away: float = 0.0
+    ) -> None:
+        """SIGKILL, and a fresh start on the same database so many seconds later. Raises Failed."""
+        self.services[number].kill()
+        await asyncio.sleep(away)
+        self.services[number].start()
+        await answering(http, self.services[number], f"{self.urls[number]}/readyz")
 
     async def stop(self) -> int | None:
-        """Ends both; returns the service's exit code. After SIGTERM it should be 0."""
+        """Ends all; returns the worst of the replicas' exit codes. After SIGTERM it should be 0."""
         try:
-            return await self.service.stop()
+            codes = await asyncio.gather(*(service.stop() for service in self.services))
+            return next((code for code in codes if code != 0), 0)
         finally:
-            self.service.kill()
+            for service in self.services:
+                service.kill()
             self.sandbox.kill()
 
 

@@ -218,6 +218,8 @@ class Shopper:
         if session is None:
             return
         self._reacts()
+        if session["nextAction"] is None:
+            return  # the page is a moment behind: the bank has its confirmation
         source = session["nextAction"]["data"]["sourceId"]
         await self.shop.authenticate(session["sessionId"], source)
         self._see(await self.shop.returned(self.id))

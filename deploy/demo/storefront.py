@@ -5,8 +5,9 @@ call is repeated while the other side is away or busy; the caller's deadline end
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -36,13 +37,17 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Storefront:
-    """Addresses and credentials of one merchant."""
+    """Addresses and credentials of one merchant.
+
+    Of the service's addresses each call takes the next, as a load balancer would.
+    """
 
     http: httpx.AsyncClient
     platform_url: str
     platform_key: str
-    service_url: str
+    service_urls: Sequence[str]
     token: str
+    _turn: Iterator[int] = field(default_factory=itertools.count)
 
     async def open_checkout(self, request: Json) -> Json:
         """A checkout at the platform."""
@@ -172,7 +177,7 @@ class Storefront:
         headers = {"authorization": f"Bearer {self.token}"}
         if method == "POST":
             headers["prefer"] = f"wait={DECISION_SECONDS}"
-        return await self._patiently(method, self.service_url + path, body, headers)
+        return await self._patiently(method, path, body, headers)
 
     async def _platform(self, method: str, path: str, body: Json, also: Iterable[int] = ()) -> Json:
         headers = {"authorization": f"Bearer {self.platform_key}"}
@@ -193,18 +198,23 @@ class Storefront:
         body: Json | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
+        """`url` is whole, or a path of the service."""
         waits = iter(PATIENCE)
         while True:
             wait = next(waits, PATIENCE[-1])
             try:
                 async with asyncio.timeout(CALL_SECONDS):
-                    answer = await self.http.request(method, url, json=body, headers=headers)
+                    where = self._service_url() + url if url.startswith("/") else url
+                    answer = await self.http.request(method, where, json=body, headers=headers)
                 if answer.status_code not in AWAY:
                     return answer
                 wait = max(wait, _retry_after(answer))
             except (httpx.TransportError, TimeoutError):
                 pass  # refused or broken off: the service is down, or the answer was lost
             await asyncio.sleep(wait)
+
+    def _service_url(self) -> str:
+        return self.service_urls[next(self._turn) % len(self.service_urls)]
 
 
 def _retry_after(answer: httpx.Response) -> float:

@@ -16,6 +16,7 @@ from consumer.observe.metrics import (
     EVENT_RESULTS,
     ORIGINS,
     OUTCOME_RESULTS,
+    PARTITION_STATES,
     STATES,
     TRANSPORTS,
     WEBHOOK_RESULTS,
@@ -36,6 +37,7 @@ VALUES = {
     ("order_rescue_webhooks_total", "result"): WEBHOOK_RESULTS,
     ("order_rescue_events_total", "result"): EVENT_RESULTS,
     ("order_rescue_outcomes_total", "result"): OUTCOME_RESULTS,
+    ("order_rescue_kafka_partitions", "state"): PARTITION_STATES,
     ("order_rescue_dead_letters_total", "origin"): ORIGINS | {"outcome"},
     ("order_rescue_oldest_unresolved_seconds", "state"): STATES,
     ("order_rescue_purchases", "state"): STATES,
@@ -99,6 +101,9 @@ def page() -> dict[str, set[str]]:
         )
     )
     metrics.outcome("webhook", "sent")
+    metrics.levels(undelivered={"webhook": 0})
+    metrics.kafka_records("stored", 1)
+    metrics.kafka(lag=0, paused=False, read=1, silent=0)
     metrics.unresolved({("held", "checking"): 1}, {"held": None}, NOW)
     metrics.heard({"webhook": NOW}, NOW, NOW)
     text, _ = metrics.render()

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -34,10 +35,10 @@ IMAGE = "apache/kafka:4.1.0"
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 CLUSTER_ID = "b3JkZXItcmVzY3VlLXRlcw"  # 16 bytes in base64, as Kafka wants them
 USER, PASSWORD = "order-rescue", "kafka-canary-secret"
-LISTENERS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+LISTENERS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL", "PROXIED")
 MECHANISMS = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"
 HEAP = ("-Xmx384m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,16 @@ class Runtime:
 
 @dataclass
 class Broker:
-    """One server: a broker and a controller. `ports` by listener."""
+    """One server: a broker and a controller. `ports` by listener.
+
+    Who comes by its listener `PROXIED` is sent on to the port `proxied`, where there is one.
+    """
 
     number: int
     runtime: Runtime
     folder: Path
     ports: dict[str, int]
+    proxied: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -161,8 +166,11 @@ class Cluster:
 
 
 @contextmanager
-def running(folder: Path, brokers: int = 1) -> Iterator[Cluster]:
-    """A cluster of our own until the block ends. Skips the test where there is none."""
+def running(folder: Path, brokers: int = 1, proxies: Sequence[int] = ()) -> Iterator[Cluster]:
+    """A cluster of our own until the block ends. Skips the test where there is none.
+
+    `proxies`: ports that lead to each broker's listener `PROXIED`.
+    """
     runtime = found()
     authority = trustme.CA()
     ca = folder / "ca.pem"
@@ -176,11 +184,14 @@ def running(folder: Path, brokers: int = 1) -> Iterator[Cluster]:
     members = []
     for number in range(1, brokers + 1):
         mine = {name: next(ports) for name in (*LISTENERS, "CONTROLLER")}
-        members.append(Broker(number, runtime, folder, mine))
+        proxied = proxies[number - 1] if proxies else mine["PROXIED"]
+        members.append(Broker(number, runtime, folder, mine, proxied))
     with ExitStack() as stack:
         for broker in members:
             broker.properties.write_text(_properties(broker, members, key, ca))
-            broker.format()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Broker.format, members))
+        for broker in members:
             broker.start()
             stack.callback(broker.kill)
         for broker in members:
@@ -194,6 +205,7 @@ def _properties(broker: Broker, members: list[Broker], key: Path, ca: Path) -> s
     copies = min(len(members), 3)
     voters = ",".join(f"{b.number}@127.0.0.1:{b.ports['CONTROLLER']}" for b in members)
     names = (*LISTENERS, "CONTROLLER")
+    told = {name: broker.ports[name] for name in LISTENERS} | {"PROXIED": broker.proxied}
     login = "org.apache.kafka.common.security"
     plain = f'{login}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
     scram = f"{login}.scram.ScramLoginModule required;"
@@ -205,10 +217,10 @@ def _properties(broker: Broker, members: list[Broker], key: Path, ca: Path) -> s
         "inter.broker.listener.name": "PLAINTEXT",
         "listeners": ",".join(f"{name}://127.0.0.1:{broker.ports[name]}" for name in names),
         "advertised.listeners": ",".join(
-            f"{name}://127.0.0.1:{broker.ports[name]}" for name in LISTENERS
+            f"{name}://127.0.0.1:{port}" for name, port in told.items()
         ),
         "listener.security.protocol.map": ",".join(
-            f"{name}:{'PLAINTEXT' if name == 'CONTROLLER' else name}" for name in names
+            f"{name}:{'PLAINTEXT' if name in ('CONTROLLER', 'PROXIED') else name}" for name in names
         ),
         "sasl.enabled.mechanisms": MECHANISMS,
         "ssl.keystore.type": "PEM",
@@ -232,8 +244,8 @@ def _properties(broker: Broker, members: list[Broker], key: Path, ca: Path) -> s
         "file.delete.delay.ms": 500,
         "broker.session.timeout.ms": 4000,
         "broker.heartbeat.interval.ms": 500,
-        "controller.quorum.election.timeout.ms": 500,
-        "controller.quorum.fetch.timeout.ms": 1000,
+        "controller.quorum.election.timeout.ms": 1000,
+        "controller.quorum.fetch.timeout.ms": 2000,
         "controlled.shutdown.enable": "true",
         "log.cleaner.enable": "false",
     }

@@ -79,6 +79,7 @@ HOT: dict[str, Callable[[Connection], Any]] = {
     "by upstream id": lambda c: purchases.listed(c, limit=10, upstream_id="nobody"),
     "linked": lambda c: links.unresolved(c, [("customer", "u5")]),
     "deliveries": lambda c: outcomes.due(c, "webhook", NOW, 16),
+    "undelivered": outcomes.waiting,
     "decided": lambda c: inbox.decided(c, Origin.PLATFORM, "e5"),
     "dead letters": lambda c: inbox.dead(c, 20),
     "depth": inbox.depth,

@@ -3,10 +3,12 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -14,7 +16,7 @@ import pytest
 from sqlalchemy import Connection, select, update
 from standardwebhooks.webhooks import Webhook
 
-from consumer.relay import LEASE, RETRIES, SINK, Endpoint, Relay
+from consumer.relay import ABREAST, LEASE, RETRIES, SINK, Endpoint, Relay
 from consumer.signals import Signal
 from consumer.store import leases, letters, outcomes
 from consumer.store.engine import Store
@@ -28,6 +30,7 @@ from tests.shell.service.serving import eventually
 
 KEY = b"a signing key of thirty-two bytes"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NOBODY = "http://127.0.0.1:9/"  # where nobody listens
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Outbox:
     relay: Relay
     clock: ShiftedClock
     results: list[str] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)  # of the results
 
     async def emit(self, purchase_id: str, *sequences: int) -> None:
         """Outcomes of one purchase."""
@@ -89,15 +93,22 @@ def outcome(purchase_id: str, sequence: int) -> Outcome:
 
 
 @asynccontextmanager
-async def relaying(store: Store, url: str = "") -> AsyncIterator[Outbox]:
-    clock, stop, results = ShiftedClock(0.0), asyncio.Event(), []  # type: ignore[var-annotated]  # below
+async def relaying(store: Store, url: str = "", rest: float = 0.0) -> AsyncIterator[Outbox]:
+    clock, stop = ShiftedClock(0.0), asyncio.Event()
+    results: list[str] = []
+    moments: list[float] = []
+
+    def seen(result: str) -> None:
+        results.append(result)
+        moments.append(time.monotonic())
+
     async with receiving() as receiver, httpx.AsyncClient(timeout=None) as client:
-        sink = Endpoint(client, url or receiver.url, KEY, clock)
-        relay = Relay(store, clock, sink, "relay-1", Signal(), results.append)
+        sink = Endpoint(client, url or receiver.url, KEY, clock, rest=rest)
+        relay = Relay(store, clock, sink, "relay-1", Signal(), seen)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(relay.run(stop))
             try:
-                yield Outbox(store, receiver, relay, clock, results)
+                yield Outbox(store, receiver, relay, clock, results, moments)
             finally:
                 stop.set()
                 relay.signal.set()
@@ -164,7 +175,7 @@ async def test_only_a_2xx_counts(store: Store, status: int) -> None:
 
 
 async def test_an_endpoint_that_is_not_there_is_a_failure_like_any_other(store: Store) -> None:
-    async with relaying(store, url="http://127.0.0.1:9/") as box:
+    async with relaying(store, url=NOBODY) as box:
         await box.emit("pur_1", 1)
         await until(lambda: box.results == ["failed"])
         assert await box.statuses() == ["waiting"]
@@ -241,3 +252,17 @@ async def test_what_a_dead_relay_was_sending_is_sent_after_its_lease(store: Stor
         await box.settled("waiting", "sent")
         box.pass_time(LEASE.total_seconds() + 1)
         await box.settled("sent", "sent")
+
+
+async def test_a_sink_that_is_away_as_a_whole_is_given_a_rest_for_all(store: Store) -> None:
+    async with relaying(store, NOBODY, rest=0.5) as box:
+        for number in range(ABREAST + 1):
+            await box.emit(f"pur_{number}", 1)
+        await until(lambda: len(box.moments) > ABREAST)
+        assert max(b - a for a, b in pairwise(box.moments)) >= 0.5
+
+
+async def test_a_rest_does_not_hold_up_the_end(store: Store) -> None:
+    async with asyncio.timeout(20.0), relaying(store, NOBODY, rest=600.0) as box:
+        await box.emit("pur_1", 1)
+        await until(lambda: box.results)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, select, text
+from sqlalchemy import event as event_of
 
 from consumer.store import admission, commands, inbox, leases, outcomes, parking, purchases, work
 from consumer.store import tables as t
@@ -130,6 +131,23 @@ async def test_a_long_batch_keeps_its_order_and_its_repeats_are_one_fact(store: 
     assert await store.write(lambda c: inbox.append(c, repeated, NOW)) == len(names)
     found = await store.read(lambda c: inbox.unrouted(c, 2000))
     assert [entry.id for entry in found] == names
+
+
+async def test_a_batch_of_events_is_one_statement(store: Store) -> None:
+    seen: list[str] = []
+
+    def job(connection: Connection) -> int:
+        def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+            seen.append(statement)
+
+        event_of.listen(connection, "before_cursor_execute", note)
+        try:
+            return inbox.append(connection, [event(f"e{n}") for n in range(500)], NOW)
+        finally:
+            event_of.remove(connection, "before_cursor_execute", note)
+
+    assert await store.write(job) == 500
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("other", [event("e1", about="o2"), event("e1", type="order.blocked")])

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from consumer.store import inbox, letters
+from consumer.store import announcing, inbox, letters
 from consumer.store.engine import StoreUnavailable
 from consumer.store.inbox import Delivery
 from deploy.sandbox.server import Options, running
@@ -87,6 +87,8 @@ async def test_a_fact_that_can_not_be_decided_is_buried_and_the_next_is_decided(
     found = await house.store.read(lambda c: letters.dead(c, 10)) or []
     assert {letter["purchaseId"] for letter in found} == {purchase.id}
     assert all(letter["reason"] for letter in found)
+    to_be_announced = await house.store.read(lambda c: announcing.waiting(c, 10))
+    assert {f"inbox-{entry.seq}" for entry in to_be_announced} == {one["id"] for one in found}
 
 
 async def test_news_between_permit_and_sending_void_the_permit(shop: Shop, house: Parts) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from tests.streaming.kafka_stage import (
 
 CODECS = (None, "gzip", "snappy", "lz4", "zstd")
 LONG = 2 * 1024 * 1024
+SEGMENT = "00000000000000000000.log"  # a partition's first file
+PRODUCER_AT = 43  # where the producer's number is in the head of a batch; -1: it has none
 UNREADABLE: dict[str, bytes | None] = {
     "body: is a tombstone": None,
     "body: must not be empty": b"",
@@ -82,6 +85,24 @@ async def test_an_event_by_kafka_leads_to_an_order_and_its_outcomes_to_their_top
     assert {body["specversion"] for body in bodies} == {"1.0"}
     assert bodies[-1]["type"] == "order-rescue.purchase.accepted"
     assert bodies[-1]["data"]["orderId"] == purchase["orderId"]
+
+
+async def test_outcomes_come_from_an_idempotent_producer(tmp_path: Path, kafka: Cluster) -> None:
+    """What is on the broker's disk bears the producer's number, by which it tells repetitions."""
+    [broker] = kafka.ours()
+    async with streaming(tmp_path, kafka) as (stage, topics):
+        done = await stage.reaches(await stage.buy(await stage.paid()), "accepted")
+
+        async def told() -> bool:
+            return done["id"].encode() in {record.key for record in await topics.read(OUTCOMES)}
+
+        await eventually(told, 20.0)
+        folders = (broker.folder / f"data-{broker.number}").glob(f"{topics.name(OUTCOMES)}-*")
+        written = [log for folder in folders if (log := (folder / SEGMENT).read_bytes())]
+    assert written
+    for log in written:
+        [number] = struct.unpack_from(">q", log, PRODUCER_AT)
+        assert number >= 0
 
 
 async def test_duplicates_and_any_order_of_records_make_one_order(

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
@@ -237,6 +238,14 @@ async def test_where_records_expired_unread_it_goes_on_with_the_earliest_and_say
         assert not {"e2", "e3"} & stored(tmp_path)
         [line] = [x for x in service.lines() if x["event"] == "kafka_offset_out_of_range"]
         assert (line["partition"], line["offset"]) == (0, 1)
+        assert await resets(service) == 1
+
+
+async def resets(service: Service) -> float:
+    """How many partitions lacked what came next, by the metrics."""
+    async with httpx.AsyncClient() as http:
+        page = (await http.get(service.url + "/metrics")).text
+    return float(page.partition("\norder_rescue_kafka_offset_resets_total ")[2].split()[0])
 
 
 async def committed(made: Topics, records: int) -> bool:

@@ -190,9 +190,9 @@ class Stage:
             lines.append(f"  {item['at'][17:23]} {item['kind']} {name} {rest}")
         return lines
 
-    async def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples with these labels."""
-        answer = await self.http.get(self.service.url + "/metrics")
+    async def metric(self, name: str, *, at: str = "", **labels: str) -> float:
+        """The sum of a metric's samples with these labels; `at`: another process's address."""
+        answer = await self.http.get((at or self.service.url) + "/metrics")
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         total = 0.0
         for line in answer.text.splitlines():
