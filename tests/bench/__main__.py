@@ -46,7 +46,7 @@ def options_of(arguments: Sequence[str] | None = None) -> tuple[Options, list[st
         parser.error(f"no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
     quick = {"rounds": 1, "seconds": min(found.seconds, 3.0), "stored": 20_000, "burst": 20_000}
     named: dict[str, Any] = {n: getattr(found, n) for n in quick} | (quick if found.quick else {})
-    return Options(**named, profile=found.profile, keep=found.keep), names, found.folder
+    return Options(**named, profile=found.profile, keep=found.keep), names, found.folder.resolve()
 
 
 async def measured(name: str, row: Measured, bench: Bench) -> Row:

@@ -1,11 +1,12 @@
 """Purchases as the service would have left them, by its own models."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schemas.commands import ReadOrder
-from schemas.facts import CancelRequested, CommandEnded
+from schemas.facts import CommandEnded
 from schemas.money import Money
 from schemas.purchase import (
     ChargeState,
@@ -124,25 +125,20 @@ def order_was_read(tag: str, at: datetime) -> CommandEnded:
     )
 
 
-def submit_requested(tag: str, at: datetime) -> Json:
-    """The merchant's event: its shopper confirmed again."""
-    return {
-        "id": f"again-{tag}",
+def submit_requested(checkout: str, wanted: Json, at: datetime) -> Json:
+    """The row of the merchant's event that hands a checkout over, or confirms it again."""
+    named = {"checkoutId": checkout, "upstreamId": wanted["upstreamId"], "createRequest": wanted}
+    event = {
+        "id": f"submit-{checkout}",
         "type": "purchase.submit_requested",
         "createdTime": at.isoformat(),
-        "data": {
-            "object": {
-                "checkoutId": f"c-{tag}",
-                "upstreamId": f"web-{tag}",
-                "createRequest": request(f"web-{tag}"),
-            }
-        },
+        "data": {"object": named},
     }
-
-
-def cancelled() -> CancelRequested:
-    """The shopper does not want it any more."""
-    return CancelRequested()
+    return {
+        **{"origin": "merchant", "id": event["id"], "transport": "kafka", "type": event["type"]},
+        **{"digest": "", "at": at, "body": json.dumps(event).encode(), "status": "new"},
+        "purchase_id": None,
+    }
 
 
 def tags(prefix: str, number: int) -> Iterator[str]:

@@ -20,6 +20,7 @@ from deploy.demo.processes import ROOT
 REPORT = ROOT / "build" / "bench" / "report.json"
 BUDGET = 200.0  # calls a second of one platform account: 80 % of its limit of 250
 HOUR, RUSH = 3600, 600  # seconds; the rush is in the middle
+NEEDED = "ack-sqlite, ack-postgres, decisions and order"
 STAGES = ("webhooks", "decisions", "database", "platform")
 
 
@@ -138,8 +139,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scaling", description=__doc__)
     parser.add_argument("report", type=Path, nargs="?", default=REPORT)
-    report = json.loads(parser.parse_args(arguments).report.read_text())
-    Console().print(table(report))
+    path = parser.parse_args(arguments).report
+    try:
+        Console().print(table(json.loads(path.read_text())))
+    except OSError as error:
+        parser.error(f"{path}: {error.strerror}")
+    except KeyError as missing:
+        parser.error(f"{path} lacks {missing}: it needs the rows {NEEDED}")
 
 
 if __name__ == "__main__":

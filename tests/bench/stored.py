@@ -31,7 +31,7 @@ async def fill_up(url: str, number: int) -> None:
     await do(url, *(f"DROP INDEX {name}" for name in indexes))
     for first in range(0, number, CHUNK):
         last = min(first + CHUNK, number) - 1
-        await do(url, "; ".join(_statements(first, last)))
+        await do(url, "; ".join(_statements(first, last, number)))
     await do(url, *indexes.values(), "VACUUM (ANALYZE)", "CHECKPOINT")
     assert await count(url, "SELECT count(*) FROM purchases") == number
 
@@ -47,55 +47,58 @@ async def _indexes(url: str) -> dict[str, str]:
     return {str(name): str(made) for name, made in await rows(url, query)}
 
 
-def _statements(first: int, last: int) -> Iterator[str]:
+def _statements(first: int, last: int, number: int) -> Iterator[str]:
     """What a chunk of purchases consists of, as the service would have left it."""
     series = f"generate_series({first}, {last}) AS n"
     held = f"n % {ONE_HELD} = 0"
-    # Spread over 44 days, in the order of the ids.
-    at = "now() - interval '44 days' * (1 - (n % 1000000) / 1000000.0) - interval '1 minute'"
+    # Spread over 44 days, in the order of the ids, which begin with the time as real ones do.
+    at = f"(now() - interval '44 days' * (1 - n / {number}.0) - interval '1 minute')"
     tag = "lpad(n::text, 9, '0')"
+    stamp = f"lpad(to_hex((extract(epoch FROM {at}) * 1000)::bigint), 12, '0')"
+    id = f"('pur_' || {stamp} || '0000000' || {tag})"
     done = _quoted(_document(State.ACCEPTED, None))
     waits = _quoted(_document(State.HELD, Reason.PAYMENT_REQUIRED))
     yield f"""INSERT INTO purchases (id, upstream_id, state, reason, checkout_id, order_id, version,
         schema_number, document, created_at, updated_at, purged_at)
-        SELECT 'pur_' || t, 'web-' || t, CASE WHEN {held} THEN 'held' ELSE 'accepted' END,
+        SELECT id, 'web-' || t, CASE WHEN {held} THEN 'held' ELSE 'accepted' END,
         CASE WHEN {held} THEN 'payment_required' END, 'c-' || t,
         CASE WHEN {held} THEN NULL ELSE 'o-' || t END, 5, 1,
-        replace(CASE WHEN {held} THEN {waits} ELSE {done} END, '{TAG}', t), at, at,
+        replace(replace(CASE WHEN {held} THEN {waits} ELSE {done} END, '{_ID}', id), '{TAG}', t),
+        at, at,
         CASE WHEN at < now() - interval '30 days' AND NOT ({held}) THEN now() END
-        FROM {series}, LATERAL (SELECT {tag} AS t, {at} AS at) AS of"""
+        FROM {series}, LATERAL (SELECT {tag} AS t, {id} AS id, {at} AS at) AS of"""
     yield f"""INSERT INTO leases (name, owner, epoch, until)
-        SELECT 'purchase/pur_' || {tag}, '', 3, {at} FROM {series}"""
+        SELECT 'purchase/' || {id}, '', 3, {at} FROM {series}"""
     for kind, prefix in (("upstream", "web-"), ("checkout", "c-"), ("session", "s-")):
         yield f"""INSERT INTO keys (kind, value, purchase_id)
-            SELECT '{kind}', '{prefix}' || {tag}, 'pur_' || {tag} FROM {series}"""
+            SELECT '{kind}', '{prefix}' || {tag}, {id} FROM {series}"""
     yield f"""INSERT INTO keys (kind, value, purchase_id)
-        SELECT 'order', 'o-' || {tag}, 'pur_' || {tag} FROM {series} WHERE NOT ({held})"""
+        SELECT 'order', 'o-' || {tag}, {id} FROM {series} WHERE NOT ({held})"""
     for kind, prefix in (("source", "src-"), ("email", "")):
         value = f"'{prefix}' || {tag}" if prefix else f"md5({tag}) || md5('e' || {tag})"
         yield f"""INSERT INTO links (kind, value, purchase_id)
-            SELECT '{kind}', {value}, 'pur_' || {tag} FROM {series}"""
-    yield from _facts(series, tag, at)
+            SELECT '{kind}', {value}, {id} FROM {series}"""
+    yield from _facts(series, tag, id, at)
     yield f"""INSERT INTO commands (key, purchase_id, kind, body, status, attempt, at, due, ended)
-        SELECT 'pur_' || {tag} || '/' || k, 'pur_' || {tag}, 'read_checkout', {_quoted(_command())},
+        SELECT {id} || '/' || k, {id}, 'read_checkout', {_quoted(_command())},
         'ended', 1, {at}, {at}, {at} FROM {series}, generate_series(1, 3) AS k"""
     yield f"""INSERT INTO decisions (purchase_id, fact_seq, at, version, state, reason, rule,
-        source, evidence, alternatives) SELECT 'pur_' || {tag}, n * {FACTS} + k, {at}, k, 'held',
+        source, evidence, alternatives) SELECT {id}, n * {FACTS} + k, {at}, k, 'held',
         'checking', 'read.gate_open', 'PLATFORM §3.1', '{{"session": "requires_confirmation"}}',
         '[]' FROM {series}, generate_series(1, {FACTS}) AS k"""
     yield f"""INSERT INTO outcomes (id, purchase_id, sequence, type, at, body)
-        SELECT 'pur_' || {tag} || '/' || k, 'pur_' || {tag}, k, 'order-rescue.purchase.held',
+        SELECT {id} || '/' || k, {id}, k, 'order-rescue.purchase.held',
         {at}, CASE WHEN {at} < now() - interval '30 days' THEN '' ELSE {waits} END
         FROM {series}, generate_series(1, 3) AS k"""
 
 
-def _facts(series: str, tag: str, at: str) -> Iterator[str]:
+def _facts(series: str, tag: str, id: str, at: str) -> Iterator[str]:
     """The facts of a chunk, in the order in which they came."""
     names = ", ".join(f"({n}, '{o}', '{t}', '{k}', {_quoted(b)})" for n, o, t, k, b in _kinds())
     yield f"""INSERT INTO inbox (origin, id, transport, type, digest, at, body, status, purchase_id)
         SELECT origin, 'fact-' || {tag} || '/' || k, transport, type, md5({tag}) || md5({tag}),
         {at}, CASE WHEN {at} < now() - interval '30 days' THEN ''::bytea
-            ELSE convert_to(body, 'UTF8') END, 'done', 'pur_' || {tag}
+            ELSE convert_to(body, 'UTF8') END, 'done', {id}
         FROM {series}, (VALUES {names}) AS of (k, origin, transport, type, body) ORDER BY n, k"""
 
 

@@ -2,11 +2,14 @@
 
 import json
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from consumer.events import light
+from consumer.signature import verify
 from tests.bench.__main__ import measured, options_of
 from tests.bench.load import SECRET, SIZE, body, signed
 from tests.bench.registry import ROWS, Measured
@@ -96,11 +99,6 @@ def test_quick_is_one_short_round_and_only_names_rows() -> None:
 
 
 def test_events_are_signed_unique_and_as_large_as_the_report_says(tmp_path: Path) -> None:
-    from datetime import UTC, datetime
-
-    from consumer.events import light
-    from consumer.signature import verify
-
     load = signed(tmp_path, 20)
     lines = load.events.read_text().splitlines()
     sent = {}

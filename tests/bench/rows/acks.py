@@ -2,7 +2,7 @@
 
 from tests.bench import wrk
 from tests.bench.books import events
-from tests.bench.load import Load, signed
+from tests.bench.load import SECRET, Load, signed
 from tests.bench.report import Case
 from tests.bench.stage import Bench, Server
 from tests.bench.wrk import Broken, Seen
@@ -69,8 +69,6 @@ async def typical(bench: Bench) -> list[Case]:
 
 
 async def _typical(bench: Bench, kind: str) -> Case:
-    from tests.bench.load import SECRET
-
     async def usual() -> float:
         with bench.database(kind, migrated=False) as url:
             return await theirs(bench, "typical", url, SECRET)

@@ -1,12 +1,11 @@
 """The platform's budget of calls: how much of it is used when there is work for all of it."""
 
 import asyncio
-import json
 import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import Any
 
+from tests.bench import documents
 from tests.bench.books import do, fill
 from tests.bench.report import Case
 from tests.bench.shop import Checkout, Shop, opened
@@ -65,25 +64,7 @@ async def _requests(shop: Shop) -> int:
 
 async def _handed_over(url: str, checkouts: list[Checkout]) -> None:
     """The merchant's events about them wait in the inbox."""
-    await fill(url, "inbox", map(_fact, checkouts))
-    await do(url, "ANALYZE")
-
-
-def _fact(checkout: Checkout) -> dict[str, Any]:
     now = datetime.now(UTC)
-    event = {
-        "id": f"buy-{checkout.id}",
-        "type": "purchase.submit_requested",
-        "createdTime": now.isoformat(),
-        "data": {
-            "object": {
-                "checkoutId": checkout.id,
-                "upstreamId": checkout.upstream,
-                "createRequest": checkout.request,
-            }
-        },
-    }
-    return {
-        **{"origin": "merchant", "id": event["id"], "transport": "kafka", "type": event["type"]},
-        **{"digest": "", "at": now, "body": json.dumps(event).encode(), "status": "new"},
-    }
+    facts = (documents.submit_requested(each.id, each.request, now) for each in checkouts)
+    await fill(url, "inbox", facts)
+    await do(url, "ANALYZE")

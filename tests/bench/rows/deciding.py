@@ -1,11 +1,10 @@
 """Facts that change a purchase and need no call of the platform, one fact for each purchase."""
 
-import json
 import time
-from datetime import datetime
 from typing import Any
 
 from consumer.store.purchases import identity
+from schemas.facts import CancelRequested
 from schemas.purchase import Purchase, Reason, State
 from tests.bench import documents
 from tests.bench.books import count, do, fill
@@ -66,9 +65,15 @@ async def _preload(url: str, each: int) -> None:
     """A third each: an order was read and is accepted; a shopper cancels; a merchant's event
     confirms again what is unknown, which only the router can place."""
     at = documents.ago(minutes=10)
-    pending = [_one(t, State.PENDING, Reason.PROCESSING, at) for t in documents.tags("p", each)]
-    held = [_one(t, State.HELD, Reason.PAYMENT_REQUIRED, at) for t in documents.tags("h", each)]
-    unknown = [_one(t, State.UNKNOWN, None, at) for t in documents.tags("u", each)]
+    pending = [
+        documents.purchase(t, State.PENDING, Reason.PROCESSING, at)
+        for t in documents.tags("p", each)
+    ]
+    held = [
+        documents.purchase(t, State.HELD, Reason.PAYMENT_REQUIRED, at)
+        for t in documents.tags("h", each)
+    ]
+    unknown = [documents.purchase(t, State.UNKNOWN, None, at) for t in documents.tags("u", each)]
     everything = [one for three in zip(pending, held, unknown, strict=True) for one in three]
     await fill(url, "purchases", map(documents.columns, everything))
     await fill(url, "leases", map(_lease, everything))
@@ -80,10 +85,6 @@ async def _preload(url: str, each: int) -> None:
     await fill(url, "keys", keys)
     await fill(url, "inbox", map(_fact, everything))
     await do(url, "ANALYZE")  # as autovacuum has done on a database that was not filled just now
-
-
-def _one(tag: str, state: State, reason: Reason | None, at: datetime) -> Purchase:
-    return documents.purchase(tag, state, reason, at)
 
 
 def _lease(purchase: Purchase) -> dict[str, Any]:
@@ -100,14 +101,11 @@ def _fact(purchase: Purchase) -> dict[str, Any]:
             named = {"origin": "command", "id": f"{read.key}/1", "transport": "internal"}
             return row | named | {"type": read.kind, "body": _json(read)}
         case State.HELD:
-            asked = documents.cancelled()
+            asked = CancelRequested()
             named = {"origin": "shop", "id": f"cancel-{tag}", "transport": "api"}
             return row | named | {"type": asked.kind, "body": _json(asked)}
         case _:
-            event = documents.submit_requested(tag, now)
-            named = {"origin": "merchant", "id": event["id"], "transport": "kafka"}
-            new = {"status": "new", "purchase_id": None, "type": event["type"]}
-            return row | named | new | {"body": json.dumps(event).encode()}
+            return documents.submit_requested(f"c-{tag}", documents.request(f"web-{tag}"), now)
 
 
 def _json(fact: Any) -> bytes:
