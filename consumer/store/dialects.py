@@ -127,6 +127,19 @@ def lookup(
     return run
 
 
+_SOMETHING = text("SELECT pg_logical_emit_message(true, 'order_rescue', 'known')")
+
+
+def write_something(connection: Connection) -> None:
+    """Have this commit wait for a synchronous standby, and so for all that was committed before.
+
+    One that wrote nothing does not wait, and what it found may be on the primary alone: a commit
+    that was given up while the standby was away can be seen there.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_SOMETHING)
+
+
 def alone(connection: Connection, lock: int) -> bool:
     """Whether no other transaction has this lock; it is ours until the end of this one."""
     if connection.dialect.name == "sqlite":

@@ -3,10 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from consumer.store import inbox
+from consumer.store.engine import StoreUnavailable
+from consumer.store.inbox import Delivery
+from consumer.store.opening import open_engine, open_store
+from schemas.facts import Origin
 from tests.replicas.house import House, house, passed, some_are_in
 from tests.services.postgres import OwnPostgres, own_server
 from tests.services.proxy import Proxy, proxy
@@ -60,6 +66,30 @@ async def test_a_promoted_synchronous_standby_has_all_that_was_acknowledged(
                 network.move(copy.port)
                 network.restore()
             await many.balance()
+
+
+async def test_an_event_that_the_standby_lacks_is_not_acknowledged_when_it_comes_again(
+    server: OwnPostgres,
+) -> None:
+    url = await asyncio.to_thread(server.fresh)
+    event = Delivery(Origin.PLATFORM, "e1", "order.accepted", "webhook", b"{}")
+    store = open_store(open_engine(url, statement_timeout=float(IMPATIENT)))
+
+    async def told() -> int:
+        return await store.write(
+            lambda c: inbox.append(c, [event], datetime.now(UTC)), ingress=True
+        )
+
+    with standby_of(server) as copy:
+        copy.crash()
+        for _ in range(2):  # the second finds it on the primary, where its commit was given up
+            with pytest.raises(StoreUnavailable):
+                await told()
+        copy.start()
+        assert await told() == 0
+        seen_by_copy = url.replace(f":{server.port}/", f":{copy.port}/")
+        assert [row["id"] for row in copy.do("SELECT id FROM inbox", seen_by_copy)] == ["e1"]
+    await store.close()
 
 
 @pytest.mark.parametrize("how", ["cut", "frozen"])
