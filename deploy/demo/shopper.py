@@ -182,7 +182,9 @@ class Shopper:
             self._see(await self.shop.purchase(self.id))
 
     async def _does(self, wallet: list[Card]) -> None:
-        action = self.purchase["shopper"]["nextAction"]
+        """What the page asks, and a look at what became of it: it may have been behind."""
+        page = self.purchase
+        action = page["shopper"]["nextAction"]
         match action["action"]:
             case "redirect":
                 self._reacts()
@@ -209,7 +211,7 @@ class Shopper:
                 self._see(await self.shop.confirm(self.id, checkout, now))
             case other:
                 raise GaveUp(f"asked for {other}")
-        if self.purchase["version"] <= self.answered:
+        if self.purchase is page or self.purchase["version"] <= self.answered:
             await asyncio.sleep(LOOKS[0])
             self._see(await self.shop.purchase(self.id))
 
