@@ -216,12 +216,10 @@ class Shopper:
             self._see(await self.shop.purchase(self.id))
 
     async def _confirms_at_bank(self) -> None:
-        session = await self.shop.payment_session(self.id)
-        if session is None:
-            return
         self._reacts()
-        if session["nextAction"] is None:
-            return  # the page is a moment behind: the bank has its confirmation
+        session = await self.shop.payment_session(self.id)
+        if session is None or session["nextAction"] is None:
+            return  # the page is behind: the bank has its confirmation
         source = session["nextAction"]["data"]["sourceId"]
         await self.shop.authenticate(session["sessionId"], source)
         self._see(await self.shop.returned(self.id))
