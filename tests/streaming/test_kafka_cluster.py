@@ -57,6 +57,7 @@ async def test_brokers_restarted_one_by_one(house: House) -> None:
         broker.start()
         await asyncio.to_thread(broker.answering)
         await house.in_sync()
+    coordinated.add(await house.coordinator())
     assert led == set(range(1, BROKERS + 1))
     assert len(coordinated) > 1
     await house.balances()
