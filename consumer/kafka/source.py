@@ -34,6 +34,7 @@ MOST_BYTES = 16 * 1024 * 1024  # of one answer of a broker
 PACE = 0.5  # seconds between looks at the depth of the inbox
 SILENCE = 10.0  # seconds without an answer for a partition
 AGAIN = 1.0  # seconds before the store, or a broken consumer, is tried again
+COMMIT = 10.0  # seconds for one commit, so that silence shows meanwhile
 GRACE = 10.0  # seconds in which what is under way ends, once the service is to stop
 
 log = structlog.get_logger("order_rescue.kafka")
@@ -158,10 +159,11 @@ class Source:
         if not offsets:
             return
         try:
-            await consumer.commit(offsets)
+            async with asyncio.timeout(COMMIT):  # the library tries for as long as it takes
+                await consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError):
             log.info("kafka_commit_came_too_late", partitions=len(offsets))
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             self._done = offsets | self._done
             log.warning("kafka_commit_failed", error_type=type(error).__name__)
 

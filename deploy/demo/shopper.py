@@ -182,7 +182,9 @@ class Shopper:
             self._see(await self.shop.purchase(self.id))
 
     async def _does(self, wallet: list[Card]) -> None:
-        action = self.purchase["shopper"]["nextAction"]
+        """What the page asks, and a look at what became of it: it may have been behind."""
+        page = self.purchase
+        action = page["shopper"]["nextAction"]
         match action["action"]:
             case "redirect":
                 self._reacts()
@@ -209,17 +211,15 @@ class Shopper:
                 self._see(await self.shop.confirm(self.id, checkout, now))
             case other:
                 raise GaveUp(f"asked for {other}")
-        if self.purchase["version"] <= self.answered:
+        if self.purchase is page or self.purchase["version"] <= self.answered:
             await asyncio.sleep(LOOKS[0])
             self._see(await self.shop.purchase(self.id))
 
     async def _confirms_at_bank(self) -> None:
-        session = await self.shop.payment_session(self.id)
-        if session is None:
-            return
         self._reacts()
-        if session["nextAction"] is None:
-            return  # the page is a moment behind: the bank has its confirmation
+        session = await self.shop.payment_session(self.id)
+        if session is None or session["nextAction"] is None:
+            return  # the page is behind: the bank has its confirmation
         source = session["nextAction"]["data"]["sourceId"]
         await self.shop.authenticate(session["sessionId"], source)
         self._see(await self.shop.returned(self.id))

@@ -1,5 +1,6 @@
 """The demo's books catch what they are there for, and a small demo balances."""
 
+import asyncio
 import copy
 import os
 import re
@@ -11,10 +12,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from deploy.demo.books import Books, Expectation, Kind, balance, prevented, recovered
+from deploy.demo.shopper import Shopper
 from deploy.demo.situations import SITUATIONS, spread
+from deploy.demo.stacks import stacks
+from deploy.demo.storefront import Storefront
+from deploy.demo.trouble import Trouble
 
 ROOT = Path(__file__).resolve().parents[2]
 Document = dict[str, Any]
@@ -332,3 +338,57 @@ def test_a_small_demo_with_a_kill_balances() -> None:
     assert len(lines) == 1, run.stdout
     assert int(lines[0][1]) > 0
     assert int(lines[0][2]) > 0
+
+
+def test_a_demo_whose_time_is_over_fails_and_names_who_is_left() -> None:
+    options = ("--shoppers", "6", "--kills", "0", "--deadline", "0.5", "--keep")
+    run = subprocess.run(
+        [sys.executable, "-m", "deploy.demo", *options], cwd=ROOT, env=dict(os.environ),
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    try:
+        assert run.returncode == 1, run.stdout + run.stderr
+        assert "the time is over after 0.5 seconds" in run.stdout
+        assert "still in the shop: web-1-000" in run.stdout
+        assert "_visit" in (kept(run.stdout) / "stacks.txt").read_text()
+    finally:
+        shutil.rmtree(kept(run.stdout))
+
+
+def kept(told: str) -> Path:
+    """The folder that a demo left."""
+    return Path(told.partition("logs and database are kept in ")[2].split()[0])
+
+
+async def test_a_shopper_whose_page_is_behind_looks_again_and_goes_home() -> None:
+    """The purchase ended between the look at the page and the payment that it asks for."""
+    ask = {"action": "collect_payment", "checkoutId": "c1", "sessionId": "s1"}
+    old = {"id": "pur_1", "version": 2, "state": "held", "shopper": {"nextAction": ask}}
+    new = {"id": "pur_1", "version": 3, "state": "accepted", "shopper": {"nextAction": None}}
+
+    def service(request: httpx.Request) -> httpx.Response:
+        ended = request.url.path.endswith("/payment-session")
+        return httpx.Response(409) if ended else httpx.Response(200, json=new)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as http:
+        shop = Storefront(http, "http://platform", "key", ["http://service"], "token")
+        page = {**old, "reason": "payment_incomplete", "checkoutId": "c1"}
+        shopper = Shopper("web-1", 1, shop, Trouble(http, "http://platform"), purchase=page)
+        async with asyncio.timeout(10.0):
+            await shopper.follows()
+    assert shopper.purchase["state"] == "accepted"
+
+
+async def test_what_a_task_waits_for_is_shown_down_to_the_last_call() -> None:
+    async def inner() -> None:
+        await asyncio.Event().wait()
+
+    async def outer() -> None:
+        await inner()
+
+    task = asyncio.create_task(outer(), name="visit")
+    await asyncio.sleep(0)
+    shown = stacks()
+    task.cancel()
+    story = shown[shown.index("visit") :].splitlines()
+    assert [line.split()[-1] for line in story[1:4]] == ["outer", "inner", "wait"]

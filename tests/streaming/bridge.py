@@ -45,7 +45,6 @@ class Bridge:
     http: httpx.AsyncClient
     services: Sequence[str] = ()
     acknowledged: dict[str, str] = field(default_factory=dict)
-    refused: int = 0
 
     async def receive(self, request: Request) -> Response:
         """202 once it is where it should go; 503 asks the platform to repeat it."""
@@ -64,7 +63,6 @@ class Bridge:
                 if way != KAFKA:
                     await self._forward(request, body)
         except (KafkaError, OSError, TimeoutError, httpx.HTTPError):
-            self.refused += 1
             return Response(status_code=503)
         self.acknowledged[id] = way
         return Response(status_code=202)

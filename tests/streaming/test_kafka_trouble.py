@@ -159,6 +159,7 @@ async def test_a_broker_killed_and_back_costs_no_record_and_no_outcome(
             await has(tmp_path, 1)
             await asyncio.to_thread(broker.kill)
             meanwhile = await stage.buy(await stage.paid())  # outcomes that can't go out now
+            await eventually(lambda: wait(stage, True), 30.0, "outcomes that wait, by the metrics")
             broker.start()
             await asyncio.to_thread(broker.answering)
             checkout = await stage.paid()
@@ -166,8 +167,14 @@ async def test_a_broker_killed_and_back_costs_no_record_and_no_outcome(
             await has(tmp_path, 2)
             done = await stage.reaches(await purchase_of(stage, checkout), "accepted", seconds=30)
             await outcomes_of(made, meanwhile, done)
+            await eventually(lambda: wait(stage, False), 30.0, "none that waits")
             lines = stage.service.lines()
             assert len(lines) < 200  # one who tries for minutes does not fill the log
+
+
+async def wait(stage: Stage, some: bool) -> bool:
+    """Whether the metrics have outcomes that wait for Kafka, or none."""
+    return some == bool(await stage.metric("order_rescue_outcomes_waiting", sink="kafka"))
 
 
 async def outcomes_of(made: Topics, *purchases: Json) -> None:
