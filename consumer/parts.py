@@ -31,7 +31,7 @@ from consumer.router import Router
 from consumer.settings import Settings
 from consumer.settings.remedies import load_changes
 from consumer.sharing import Sharing
-from consumer.signals import Signal
+from consumer.signals import Edge, Signal
 from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.levels import levels
 from consumer.store.timekeeping import keep_time
@@ -92,6 +92,7 @@ class Service:
     sharing: Sharing | None = None  # of the rate, with them
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
+    edge: Edge = field(default_factory=Edge)
 
     @cached_property
     def waking(self) -> Waking:
@@ -149,6 +150,7 @@ class Service:
             adopt=settings.adopt,
             heard=self.pulse.heard,
             poll=waking.poll,
+            busy=self.edge.busy,
         )
 
     def _worker(self) -> Worker:
@@ -162,7 +164,7 @@ class Service:
     def _catch_up(self) -> CatchUp:
         backfill = Backfill(self.store, self.platform, self.clock)
         return CatchUp(
-            *(self.store, backfill, self.clock, self.pulse, self.waking.stored.set),
+            *(self.store, backfill, self.clock, self.pulse, self.waking.arrived.set),
             self.watch.not_caught_up,
         )
 
@@ -180,7 +182,7 @@ class Service:
         if not self.kafka:
             return {}
         source = Source(
-            *(self.kafka, self.store, self.clock, self.metrics, self.waking.stored),
+            *(self.kafka, self.store, self.clock, self.metrics, self.waking.arrived),
             limit=self.settings.kafka_inbox_limit,
         )
         return {"kafka": source.run(stop)}
@@ -215,7 +217,9 @@ class Service:
             clock=self.clock,
             tokens=self.settings.api_tokens,
             webhook=webhook_rules(self.settings),
-            router_signal=self.waking.stored,
+            stored=self.waking.stored,
+            arrived=self.waking.arrived,
+            edge=self.edge,
             changes=self.waking.changes,
             metrics=self.metrics,
             ailing=self._ailing,

@@ -4,6 +4,9 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+BUSY = 8  # webhooks at once
 
 
 class Signal:
@@ -25,6 +28,17 @@ class Signal:
             return
         finally:
             self._event.clear()
+
+
+@dataclass
+class Edge:
+    """How many webhooks wait to be stored now. Whoever sent them waits three seconds at most."""
+
+    waiting: int = 0
+
+    def busy(self) -> bool:
+        """Whether what can wait should."""
+        return self.waiting >= BUSY
 
 
 class Several(Signal):

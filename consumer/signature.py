@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import ipaddress
 import re
@@ -54,9 +53,9 @@ class Verified:
 
 def sign(body: bytes, secret: str, timestamp: str) -> str:
     """The signature of a delivery: base64 of HMAC-SHA256 over `timestamp.body`."""
-    digest = hmac.new(secret.encode("utf-8", "surrogatepass"), digestmod=hashlib.sha256)
-    digest.update(timestamp.encode() + b"." + body)
-    return base64.b64encode(digest.digest()).decode()
+    key = secret.encode("utf-8", "surrogatepass")
+    digest = hmac.digest(key, timestamp.encode() + b"." + body, "sha256")
+    return base64.b64encode(digest).decode()
 
 
 def verify(

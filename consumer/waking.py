@@ -14,7 +14,8 @@ SLOW = 3.0  # where somebody does: for what a bell does not tell, such as the en
 class Waking:
     """`news` wakes the router, `work` the worker, `told` the relay of each sink.
 
-    `stored`, `routed` and `emitted` are set by those who cause that, and wake all processes.
+    `arrived` (events that have no purchase yet), `stored`, `routed` and `emitted` are set by those
+    who cause that, and wake all processes.
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class Waking:
         self.told = {sink: Signal() for sink in sinks}
         self.bell = Bell(connect, self._heard, self._missed) if connect else None
         ring = self.bell.ring if self.bell else _nobody
+        self.arrived = Several(self.news.set, partial(ring, "arrived"))
         self.stored = Several(self.news.set, self.work.set, partial(ring, "news"))
         self.routed = Several(self.work.set, partial(ring, "work"))
         self.emitted = Several(self._tell, partial(ring, "told"))
@@ -38,6 +40,8 @@ class Waking:
             case "news":
                 self.news.set()
                 self.work.set()
+            case "arrived":
+                self.news.set()
             case "work":
                 self.work.set()
             case "told":

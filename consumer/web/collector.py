@@ -16,6 +16,7 @@ from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.inbox import Delivery
 from consumer.store.tables import inbox as table
 
+PATIENCE = 2.5  # seconds; the platform gives up after 3 (PLATFORM §6.3)
 log = structlog.get_logger("order_rescue.web")
 Doubles = set[int]  # `id()`s of the deliveries that the inbox knew already
 
@@ -43,8 +44,9 @@ class Collector:
     async def add(self, delivery: Delivery) -> bool:
         """Return once the delivery is durable: whether it was new.
 
-        Raises StoreUnavailable: it was not stored. Cancelling the caller does not take the
-        delivery back: others are in the same commit.
+        Raises StoreUnavailable: it was not stored; TimeoutError: it may yet be, and its repetition
+        is a duplicate then. Cancelling the caller does not take the delivery back: others are in
+        the same commit.
         """
         doubles = await asyncio.shield(self._join(delivery))
         return id(delivery) not in doubles
@@ -71,9 +73,10 @@ class Collector:
 
     async def _write(self, batch: Batch) -> Doubles:
         try:
-            return await self._store.write(
-                lambda connection: self._append(connection, batch), ingress=True
-            )
+            async with asyncio.timeout(PATIENCE):  # of all: a timer for each costs as much as a row
+                return await self._store.write(
+                    lambda connection: self._append(connection, batch), ingress=True
+                )
         except StoreUnavailable as error:  # told once here, and to every waiter
             log.warning("events_not_stored", error=str(error), count=len(batch.deliveries))
             raise

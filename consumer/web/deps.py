@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from consumer.clock import Clock
 from consumer.observe.metrics import Metrics
 from consumer.platform import Platform
 from consumer.settings import Settings
 from consumer.settings.values import Token
-from consumer.signals import Changes, Signal
+from consumer.signals import Changes, Edge, Signal
 from consumer.signature import Network
 from consumer.store.engine import Store
 
@@ -34,8 +34,9 @@ def _all_well() -> Sequence[str]:
 class Deps:
     """Everything that an answer may need.
 
-    `webhook` None: webhooks are off. `router_signal` is set whenever a fact was stored. `stopping`
-    ends waiting calls early. `ailing` names the tasks that should run and do not.
+    `webhook` None: webhooks are off. `stored` is set whenever a purchase got a fact, `arrived` when
+    an event came that has none yet. `stopping` ends waiting calls early. `ailing` names the tasks
+    that should run and do not.
     """
 
     store: Store
@@ -43,9 +44,11 @@ class Deps:
     clock: Clock
     tokens: tuple[Token, ...]
     webhook: WebhookRules | None
-    router_signal: Signal
+    stored: Signal
     changes: Changes
     metrics: Metrics
+    arrived: Signal = field(default_factory=Signal)
+    edge: Edge = field(default_factory=Edge)
     ailing: Callable[[], Sequence[str]] = _all_well
     stopping: Callable[[], bool] = bool
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 import structlog
@@ -20,7 +19,7 @@ from consumer.signature import (
 from consumer.store.engine import StoreUnavailable
 from consumer.store.inbox import Delivery
 from consumer.web.bodies import read, require_json
-from consumer.web.collector import Collector
+from consumer.web.collector import PATIENCE, Collector
 from consumer.web.deps import Deps, WebhookRules
 from consumer.web.problems import Problem, not_genuine, unavailable
 from schemas.facts import Origin
@@ -29,7 +28,6 @@ PATH = "/webhooks/digital-river"
 MOST_WAITING = 512  # deliveries at once; at a few thousand a second these wait some 200 ms
 MOST_ARRIVING = 2048  # bodies on their way; who sends slowly must not take the others' places
 MOST_BYTES = 32 * 1024 * 1024  # of the bodies among them
-PATIENCE = 2.5  # seconds; the platform gives up after 3 (PLATFORM §6.3)
 
 log = structlog.get_logger("order_rescue.web")
 
@@ -55,11 +53,13 @@ class Ingress:
         if self.waiting >= MOST_WAITING or self.held >= MOST_BYTES:
             raise self._shed(request)
         self.waiting += 1
+        self.deps.edge.waiting = self.waiting
         self.held += len(body)
         try:
             return await self._store(request, body)
         finally:
             self.waiting -= 1
+            self.deps.edge.waiting = self.waiting
             self.held -= len(body)
 
     async def _body(self, request: Request) -> bytes:
@@ -83,17 +83,14 @@ class Ingress:
             trace=tracing.received(request.headers),
         )
         try:
-            # After a timeout the commit may still happen: then the repetition is a duplicate.
-            async with asyncio.timeout(PATIENCE):
-                new = await self.collector.add(delivery)
+            new = await self.collector.add(delivery)
         except TimeoutError:
             raise self._shed(request) from None
         except StoreUnavailable:
             request.state.result = "unavailable"
             raise unavailable("the event can't be stored now") from None
-        self.deps.router_signal.set()
+        self.deps.arrived.set()
         request.state.result = "stored" if new else "duplicate"
-        log.debug("webhook_stored", event_id=event.id, type=event.type, new=new)
         return Response(status_code=202)
 
     def _check_sender(self, request: Request) -> None:

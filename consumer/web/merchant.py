@@ -37,5 +37,5 @@ async def receive(deps: Deps, call: Call) -> Response:
         deps, lambda connection: inbox.append(connection, [delivery], deps.clock.now())
     )
     call.request.state.result = "stored" if stored else "duplicate"
-    deps.router_signal.set()
+    deps.arrived.set()
     return Response(status_code=202)

@@ -40,7 +40,7 @@ async def redrive(deps: Deps, call: Call) -> Response:
     now = deps.clock.now()
     if not await write(deps, lambda connection: letters.redrive(connection, call.id, now)):
         raise not_found()
-    deps.router_signal.set()
+    deps.stored.set()
     return _json({"id": call.id}, 202)
 
 

@@ -62,7 +62,7 @@ async def create(deps: Deps, call: Call) -> Response:
         raise bad_field(verdict.field, "names no purchase, nor a checkout or order of one", 409)
     if isinstance(verdict, Refused):
         raise _conflict(verdict, shop=call.shop)
-    deps.router_signal.set()
+    deps.stored.set()
     stored = Stored(verdict.purchase.id, fact_id, status=verdict.status)
     return await answered(deps, call, stored)
 
@@ -137,7 +137,7 @@ async def _confirmed(
         raise not_found()
     if recorded.refused:
         raise not_now(recorded.purchase, recorded.refused, shop=call.shop)
-    deps.router_signal.set()
+    deps.stored.set()
     return await answered(deps, call, Stored(recorded.purchase.id, delivery.id, origin))
 
 
