@@ -27,7 +27,7 @@ from consumer.platform import LocalLimiter, Platform, SharedLimiter
 from consumer.roles import ALL, CALLERS, Role
 from consumer.settings import Settings
 from consumer.sharing import Sharing, share_of
-from consumer.store import inbox, leases
+from consumer.store import entries, leases
 from consumer.store.lock import database_file, exclusive
 from consumer.store.migrate import migrate
 from consumer.store.opening import is_postgres, open_engine, open_store
@@ -125,7 +125,7 @@ async def _service(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[
         if not is_postgres(settings.database_url):
             # This process holds the file's lock, so whoever held these leases is dead.
             await store.write(lambda connection: leases.end_all(connection, clock.now()))
-        pulse = Pulse(await store.read(inbox.last_heard))
+        pulse = Pulse(await store.read(entries.last_heard))
         publisher = Publisher(kafka) if kafka else None
         async with platform, client, AsyncExitStack() as stack:
             if publisher:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from consumer.clock import Clock
 from consumer.errors import PlatformError, Rejected, Unavailable
 from consumer.platform import Platform, Priority
-from consumer.store import inbox, marks
+from consumer.store import entries, inbox, marks
 from consumer.store.engine import Store
 from consumer.store.inbox import Delivery
 from handlers.routing import about
@@ -196,9 +196,9 @@ def _append(connection: Connection, events: Sequence[Delivery], now: datetime) -
     """How many were new, and how many have another use of a known id, which is a dead letter."""
     if not events:
         return 0, 0
-    before = inbox.newest(connection)
+    before = entries.newest(connection)
     new = inbox.append(connection, events, now)
-    return new, inbox.dead_since(connection, before)
+    return new, entries.dead_since(connection, before)
 
 
 def _advance(connection: Connection, since: datetime, until: datetime) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from consumer.backfill import HISTORY, OVERLAP, Backfill, BackfillFailed, Summary
 from consumer.clock import Clock
-from consumer.store import inbox, marks
+from consumer.store import entries, marks
 from consumer.store.engine import Store, StoreUnavailable
 
 PUSHED = ("webhook", "kafka")  # how events come by themselves
@@ -106,7 +106,7 @@ def _since(connection: Connection, now: datetime) -> datetime | None:
     """The mark; where there is none, the first event that was ever seen sets it, or else now."""
     known = marks.at(connection, marks.CAUGHT_UP)
     if known is None:
-        known = inbox.first_heard(connection)
+        known = entries.first_heard(connection)
         marks.advance(connection, marks.CAUGHT_UP, known or now)
     if known is not None and known < now - HISTORY:
         # What is older can't be read any more; what can be, joins on.

@@ -25,7 +25,7 @@ from consumer.kafka.reader import Batches, Reader, Undecodable, Undecoded
 from consumer.kafka.records import delivery, letter, reason
 from consumer.observe import Metrics
 from consumer.signals import Signal
-from consumer.store import inbox
+from consumer.store import entries, inbox
 from consumer.store.engine import Store, StoreUnavailable
 from consumer.store.inbox import Delivery
 
@@ -99,7 +99,7 @@ class Source:
         if self.clock.monotonic() - self._paced >= PACE:
             self._paced = self.clock.monotonic()
             try:
-                depth = await self.store.look(inbox.depth)
+                depth = await self.store.look(entries.depth)
             except StoreUnavailable:
                 depth = self.limit + 1
             most = self.limit // 2 if self._paused else self.limit

@@ -14,7 +14,7 @@ from consumer.router.placing import Placing
 from consumer.router.routes import admitted, placed
 from consumer.settings import Adopt
 from consumer.signals import Signal
-from consumer.store import dialects, inbox
+from consumer.store import dialects, entries, inbox
 from consumer.store.engine import Raced, Store, StoreUnavailable
 from consumer.store.inbox import Entry, Mark, Status
 from consumer.store.purchases import TooNew
@@ -67,14 +67,14 @@ class Router:
 
     async def _route_some(self) -> int:
         """Route a batch; in an idle system nothing is written."""
-        if not await self.store.look(inbox.any_unrouted):
+        if not await self.store.look(entries.any_unrouted):
             return 0
         try:
             marks = await self.store.write(self._route_batch)
         except StoreUnavailable:
             raise
         except Exception:  # noqa: BLE001 - whichever it was, it must not stop the others
-            waiting = await self.store.look(lambda c: inbox.unrouted(c, BATCH))
+            waiting = await self.store.look(lambda c: entries.unrouted(c, BATCH))
             marks = [await self._route_alone(entry) for entry in waiting]
         for mark in marks:
             self.seen(mark.status, mark.reason or "")
@@ -87,7 +87,7 @@ class Router:
         if not dialects.alone(connection, ROUTING):
             return []
         marks: list[Mark] = []
-        for origin, lot in groupby(inbox.unrouted(connection, BATCH), lambda entry: entry.origin):
+        for origin, lot in groupby(entries.unrouted(connection, BATCH), lambda entry: entry.origin):
             marks += self._route(connection, origin, list(lot))
         return marks
 
@@ -95,7 +95,7 @@ class Router:
         """One fact in a transaction of its own; if even that fails it is a dead letter."""
 
         def route(connection: Connection) -> Mark:
-            found = inbox.entry(connection, entry.seq)
+            found = entries.entry(connection, entry.seq)
             if found is None or found.status != "new" or not dialects.alone(connection, ROUTING):
                 return Mark(entry.seq, entry.status)
             [mark] = self._route(connection, found.origin, [found])
@@ -121,10 +121,7 @@ class Router:
                 self.heard(entry.transport, entry.at)
         if origin is Origin.MERCHANT:
             now = self.clock.now()
-            marks = [
-                admitted(connection, entry, now, self.max_fact_age, live=self.live)
-                for entry in entries
-            ]
+            marks = admitted(connection, entries, now, self.max_fact_age, live=self.live)
         else:
             marks = placed(connection, entries, live=self.live)
         if not inbox.move(connection, marks, "new"):

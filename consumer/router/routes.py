@@ -15,7 +15,7 @@ from consumer.store.inbox import REDRIVEN, Entry, Key, Mark
 from handlers.paths import as_id
 from handlers.routing import Ignored, Route, asks_to_be_forgotten, route, stale, wrong_mode
 from schemas.base import JsonObject
-from schemas.requests import ForgetRequest
+from schemas.requests import ForgetRequest, PurchaseRequest
 from schemas.wire import Envelope
 
 UNPLACED = "waits for its order"
@@ -23,25 +23,43 @@ LOOKED_UP = "waits for its purchase"
 
 
 def admitted(
-    connection: Connection, entry: Entry, now: datetime, most: timedelta, *, live: bool
-) -> Mark:
-    """The merchant's own event opens or continues a purchase, if it is not older than `most`."""
+    connection: Connection, entries: Sequence[Entry], now: datetime, most: timedelta, *, live: bool
+) -> list[Mark]:
+    """The merchant's own events open or continue purchases, if not older than `most`."""
+    found = [_asked(entry, now, most, live=live) for entry in entries]
+    asked = [ask for ask in found if not isinstance(ask, Mark)]
+    verdicts = iter(admission.place_all(connection, asked))
+    return [
+        ask if isinstance(ask, Mark) else _answered(entry, next(verdicts))
+        for entry, ask in zip(entries, found, strict=True)
+    ]
+
+
+def _asked(
+    entry: Entry, now: datetime, most: timedelta, *, live: bool
+) -> tuple[PurchaseRequest, datetime] | Mark:
+    """The request and when the shopper confirmed it, or how the event moves on without."""
     try:
         event = envelope(entry)
         if wrong_mode(event.live_mode, live=live):
             return Mark(entry.seq, "ignored", "wrong_mode")
         rejected = event.type == REJECTED
         request = reported(event).as_request() if rejected else requested(event)
-        if stale(event.created_time, now, most, redriven=entry.reason == REDRIVEN):
-            return Mark(entry.seq, "dead", "stale")
-        verdict = admission.place(connection, request, min(event.created_time, now))
     except Undecidable as error:
         return Mark(entry.seq, "dead", str(error))
-    if isinstance(verdict, admission.Unknown):
-        return Mark(entry.seq, "dead", f"{verdict.field} names no known purchase")
-    if isinstance(verdict, admission.Refused):
-        return Mark(entry.seq, "dead", verdict.detail)
-    return Mark(entry.seq, "routed", None, verdict.purchase.id)
+    if stale(event.created_time, now, most, redriven=entry.reason == REDRIVEN):
+        return Mark(entry.seq, "dead", "stale")
+    return request, min(event.created_time, now)
+
+
+def _answered(entry: Entry, verdict: admission.Verdict) -> Mark:
+    match verdict:
+        case admission.Admitted(purchase=purchase):
+            return Mark(entry.seq, "routed", None, purchase.id)
+        case admission.Unknown(field=field):
+            return Mark(entry.seq, "dead", f"{field} names no known purchase")
+        case admission.Refused(detail=detail):
+            return Mark(entry.seq, "dead", detail)
 
 
 def placed(connection: Connection, entries: Sequence[Entry], *, live: bool) -> list[Mark]:

@@ -1,12 +1,13 @@
 """Taking on a checkout: the chain rules, and the keys that they claim, in one transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from consumer.store import inbox, purchases
-from consumer.store.inbox import Delivery, Transport
+from consumer.store.inbox import Delivery, Key, Transport
 from handlers import chain
 from handlers.links import noted
 from schemas.facts import Origin, PurchaseRequested
@@ -64,9 +65,49 @@ def admit(
     return verdict
 
 
-def place(
-    connection: Connection, request: PurchaseRequest, now: datetime
-) -> Admitted | Refused | Unknown:
+Verdict = Admitted | Refused | Unknown
+
+
+def place_all(
+    connection: Connection, requests: Sequence[tuple[PurchaseRequest, datetime]]
+) -> list[Verdict]:
+    """`place` for many, in their order: those that change nothing are answered together."""
+    named = [_keys(request) for request, _ in requests]
+    owners = purchases.owners(connection, [key for keys in named for key in keys])
+    known = purchases.pinned_all(connection, set(owners.values()))
+    changed: set[Key] = set()
+    verdicts: list[Verdict] = []
+    for (request, now), mine in zip(requests, named, strict=True):
+        found = [known.get(owners.get(key, "")) for key in mine]
+        verdict = None if changed & {*mine} else _unchanged(request, found)
+        if verdict is None:
+            verdict = place(connection, request, now)
+            changed.update(mine)
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _unchanged(
+    request: PurchaseRequest, found: Sequence[Purchase | purchases.Unreadable | None]
+) -> Admitted | None:
+    """The answer to a request that goes on with a known purchase as it is."""
+    checkout, *upstream = (one if isinstance(one, Purchase) else None for one in found)
+    if checkout is None or request.replaces or any(one is None for one in upstream):
+        return None
+    match chain.admit(request, checkout, *(upstream or [None])):
+        case chain.Continue(purchase=purchase):
+            return Admitted(purchase, 200)
+        case _:
+            return None
+
+
+def _keys(request: PurchaseRequest) -> list[Key]:
+    """The checkout, and the upstream id if there is one."""
+    upstream = chain.upstream_id(request)
+    return [("checkout", request.checkout_id), *([("upstream", upstream)] if upstream else [])]
+
+
+def place(connection: Connection, request: PurchaseRequest, now: datetime) -> Verdict:
     """Find or begin the purchase and claim its keys, without a fact.
 
     `now` is when the shopper confirmed.

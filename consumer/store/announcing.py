@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, select
 
-from consumer.store.inbox import Entry, of_rows
+from consumer.store.entries import of_rows
+from consumer.store.inbox import Entry
 from consumer.store.tables import unannounced
 
 

@@ -1,6 +1,6 @@
 """Commands: planned, then sending in a commit of their own, then ended by a result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -109,8 +109,8 @@ def next_due(connection: Connection, purchase_id: str, now: datetime) -> Task | 
 
 
 _NEXT_DUE_OF = dialects.lookup(
-    lambda among: _TASKS.where(
-        among(commands.c.purchase_id),
+    lambda lot: _TASKS.where(
+        lot.has(commands.c.purchase_id),
         commands.c.status == "planned",
         commands.c.kind != "wake",
         commands.c.due <= bindparam("now"),
@@ -193,7 +193,7 @@ def _internal(
 
 
 _SENDING = dialects.lookup(
-    lambda among: _TASKS.where(among(commands.c.purchase_id), commands.c.status == "sending")
+    lambda lot: _TASKS.where(lot.has(commands.c.purchase_id), commands.c.status == "sending")
 )
 
 
@@ -258,25 +258,30 @@ _due = (
     & (commands.c.kind != "wake")
     & (commands.c.due <= bindparam("now"))
 )
-_UNFINISHED = (
-    select(commands.c.purchase_id)
-    .where(
-        or_(_due, commands.c.status == "sending"),
-        not_(leases.out_of_reach(commands.c.purchase_id)),
+_UNFINISHED = dialects.lookup(
+    lambda lot: (
+        select(commands.c.purchase_id)
+        .where(
+            or_(_due, commands.c.status == "sending"),
+            lot.lacks(commands.c.purchase_id),
+            not_(leases.out_of_reach(commands.c.purchase_id)),
+        )
+        .group_by(commands.c.purchase_id)
+        .order_by(func.max(commands.c.status).desc(), func.min(commands.c.due))  # sending first
+        .limit(bindparam("limit"))
     )
-    .group_by(commands.c.purchase_id)
-    .order_by(func.max(commands.c.status).desc(), func.min(commands.c.due))  # sending first
-    .limit(bindparam("limit"))
 )
 
 
-def unfinished(connection: Connection, now: datetime, limit: int, owner: str) -> list[str]:
+def unfinished(
+    connection: Connection, now: datetime, limit: int, owner: str, without: Collection[str] = ()
+) -> list[str]:
     """Purchases with a command that somebody was sending, or that is due; the oldest first.
 
-    Without those that another than `owner` works on.
+    Without those that another than `owner` works on, and without these.
     """
-    wanted = {"now": now, "limit": limit, "owner": owner}
-    return list(connection.scalars(_UNFINISHED, wanted))
+    rows = _UNFINISHED(connection, without, now=now, limit=limit, owner=owner)
+    return [id for (id,) in rows]
 
 
 def of_purchase(connection: Connection, purchase_id: str) -> list[Task]:

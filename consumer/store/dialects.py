@@ -1,7 +1,8 @@
 """Where SQLite and PostgreSQL differ: INSERT … ON CONFLICT, and locks that SQLite need not have."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -10,6 +11,7 @@ from sqlalchemy import (
     CursorResult,
     Executable,
     Row,
+    Select,
     String,
     Table,
     bindparam,
@@ -98,28 +100,44 @@ def update_lot(
 
 
 Found = CursorResult[*tuple[Any, ...]]
-Among = Callable[[ColumnElement[Any]], ColumnElement[bool]]
+Test = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 
 
-def lookup(
-    build: Callable[[Among], Executable],
-) -> Callable[..., Found]:
-    """A statement about rows one of whose columns is among many values, however many those are.
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Many values as one parameter, in a statement: those that a column `has`, or `lacks`."""
 
-    `build` gets a function that says so of a column. The result is called with a connection, the
-    values, and the statement's other parameters.
+    has: Test
+    lacks: Test
+
+
+def _array(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return bindparam("lot", type_=postgresql.ARRAY(column.type))
+
+
+_LOTS = {
+    "postgresql": Lot(
+        lambda column: column == func.any(_array(column)),
+        lambda column: column != func.all(_array(column)),
+    ),
+    "sqlite": Lot(lambda column: column.in_(_listed()), lambda column: column.not_in(_listed())),
+}
+
+
+def _listed() -> Select[Any]:
+    lot = func.json_each(bindparam("lot", type_=String)).table_valued("value")
+    return select(lot.c.value)
+
+
+def lookup(build: Callable[[Lot], Executable]) -> Callable[..., Found]:
+    """A statement about many values, the same one however many those are.
+
+    `build` gets the values as a `Lot`. The result is called with a connection, the values, and
+    the statement's other parameters.
     """
+    statements = {name: build(lot) for name, lot in _LOTS.items()}
 
-    def in_array(column: ColumnElement[Any]) -> ColumnElement[bool]:
-        return column == func.any(bindparam("lot", type_=postgresql.ARRAY(column.type)))
-
-    def in_json(column: ColumnElement[Any]) -> ColumnElement[bool]:
-        lot = func.json_each(bindparam("lot", type_=String)).table_valued("value")
-        return column.in_(select(lot.c.value))
-
-    statements = {"postgresql": build(in_array), "sqlite": build(in_json)}
-
-    def run(connection: Connection, lot: Sequence[Any], **values: Any) -> Found:
+    def run(connection: Connection, lot: Collection[Any], **values: Any) -> Found:
         name = connection.dialect.name
         given = json.dumps(list(lot)) if name == "sqlite" else list(lot)
         return connection.execute(statements[name], {"lot": given, **values})

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, func, select, update
 
-from consumer.store import dialects, inbox, links, redacting
+from consumer.store import dialects, entries, inbox, links, redacting
 from consumer.store.inbox import Delivery, Entry, Transport
 from consumer.store.redacting import CUSTOMER_EVENT
 from consumer.store.tables import commands, decisions, forgotten, keys, outcomes, purchases
@@ -115,7 +115,7 @@ def next_request(connection: Connection) -> Entry | None:
     """The oldest request that has not been done."""
     query = select(facts.c.seq).where(facts.c.status == "routed", facts.c.type == TYPE)
     seq = connection.scalar(query.order_by(facts.c.seq).limit(1))
-    return inbox.entry(connection, seq) if seq else None
+    return entries.entry(connection, seq) if seq else None
 
 
 def person(connection: Connection, entry: Entry) -> tuple[Person, frozenset[str]]:
@@ -192,7 +192,7 @@ def clean_rows(connection: Connection, seqs: Sequence[int]) -> int:
     """Redact rows of the inbox; returns how many were changed."""
     changed = 0
     for seq in seqs:
-        entry = inbox.entry(connection, seq)
+        entry = entries.entry(connection, seq)
         body = redacting.fact_body(entry) if entry else b""
         if entry and body != entry.body:
             connection.execute(update(facts).where(facts.c.seq == seq).values(body=body))

@@ -81,12 +81,12 @@ def acquire(
 
 
 _ACQUIRE_ALL = dialects.lookup(
-    lambda among: (
+    lambda lot: (
         update(leases)
         .where(
             leases.c.name.in_(
                 select(leases.c.name)
-                .where(among(leases.c.name), or_(_mine, _over))
+                .where(lot.has(leases.c.name), or_(_mine, _over))
                 .with_for_update(skip_locked=True)
             )
         )

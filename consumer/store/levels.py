@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from consumer.store import inbox, marks, outcomes
+from consumer.store import entries, marks, outcomes
 from consumer.store.links import UNRESOLVED
 from consumer.store.tables import inbox as facts
 from consumer.store.tables import purchases
@@ -37,7 +37,7 @@ def levels(connection: Connection) -> Levels:
     )
     parked = select(func.count()).where(facts.c.status == "parked")
     return Levels(
-        inbox=inbox.depth(connection),
+        inbox=entries.depth(connection),
         parked=connection.scalar(parked) or 0,
         purchases={(state, reason): number for state, reason, number in counted},
         oldest={state: _oldest(connection, state) for state in UNRESOLVED},

@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from consumer.store import dialects
-from consumer.store.inbox import KINDS, Entry, Key, mark, oldest
+from consumer.store.entries import oldest
+from consumer.store.inbox import KINDS, Entry, Key, mark
 from consumer.store.tables import inbox, keys, waiting
 
 _WAIT = dialects.for_each(lambda insert: insert(waiting).on_conflict_do_nothing())
@@ -26,9 +27,9 @@ def wait(connection: Connection, waits: Sequence[tuple[int, Key]]) -> None:
 
 
 _WAITED_FOR = dialects.lookup(
-    lambda among: (
+    lambda lot: (
         select(waiting.c.kind, waiting.c.value)
-        .where(waiting.c.kind.in_(KINDS), among(waiting.c.value))
+        .where(waiting.c.kind.in_(KINDS), lot.has(waiting.c.value))
         .distinct()
     )
 )

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import reduce
 
@@ -44,14 +44,31 @@ def load(connection: Connection, purchase_id: str) -> Purchase | None:
 
 
 _LOAD_ALL = dialects.lookup(
-    lambda among: select(purchases.c.id, purchases.c.document).where(among(purchases.c.id))
+    lambda lot: select(purchases.c.id, purchases.c.document).where(lot.has(purchases.c.id))
+)
+_PIN_ALL = dialects.lookup(
+    lambda lot: (
+        select(purchases.c.id, purchases.c.document)
+        .where(lot.has(purchases.c.id))
+        .order_by(purchases.c.id)
+        .with_for_update(read=True)
+    )
 )
 
 
-def load_all(connection: Connection, ids: Sequence[str]) -> dict[str, Purchase | Unreadable]:
+def load_all(connection: Connection, ids: Collection[str]) -> dict[str, Purchase | Unreadable]:
     """These purchases, where they exist; what can't be read stands there as its error."""
+    return _read_all(_LOAD_ALL(connection, ids))
+
+
+def pinned_all(connection: Connection, ids: Collection[str]) -> dict[str, Purchase | Unreadable]:
+    """The same, as `pinned`."""
+    return _read_all(_PIN_ALL(connection, ids))
+
+
+def _read_all(rows: Iterable[tuple[str, str]]) -> dict[str, Purchase | Unreadable]:
     found: dict[str, Purchase | Unreadable] = {}
-    for id, document in _LOAD_ALL(connection, ids):
+    for id, document in rows:
         try:
             found[id] = _read(id, document)
         except Unreadable as error:
@@ -175,8 +192,8 @@ def identity(purchase: Purchase) -> list[Key]:
 
 _CLAIM = dialects.insert_lot(keys, unique=("kind", "value"), returning=("purchase_id",))
 _KEYS = dialects.lookup(
-    lambda among: select(keys.c.kind, keys.c.value, keys.c.purchase_id).where(
-        among(keys.c.purchase_id)
+    lambda lot: select(keys.c.kind, keys.c.value, keys.c.purchase_id).where(
+        lot.has(keys.c.purchase_id)
     )
 )
 
@@ -236,7 +253,7 @@ def owner_of(connection: Connection, key: Key) -> str | None:
 
 
 _OWNERS = dialects.lookup(
-    lambda among: select(keys).where(keys.c.kind.in_(inbox.KINDS), among(keys.c.value))
+    lambda lot: select(keys).where(keys.c.kind.in_(inbox.KINDS), lot.has(keys.c.value))
 )
 
 

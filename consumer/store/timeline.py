@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from consumer.observe.masking import without_client_secrets
-from consumer.store import decisions, inbox, purchases
+from consumer.store import decisions, entries, purchases
 from consumer.store.tables import commands, deliveries, outcomes
 
 Item = dict[str, Any]
@@ -40,7 +40,7 @@ def timeline(connection: Connection, purchase_id: str) -> list[Item] | None:
 
 
 def _facts(connection: Connection, purchase_id: str) -> Iterator[Item]:
-    for entry in inbox.of_purchase(connection, purchase_id):
+    for entry in entries.of_purchase(connection, purchase_id):
         yield {
             "at": entry.at,
             "kind": "fact",

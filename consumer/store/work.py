@@ -1,6 +1,6 @@
 """A worker's transactions: take a purchase, save a decision, begin and end a command."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from consumer.store import (
     commands,
     decisions,
+    entries,
     inbox,
     leases,
     links,
@@ -79,7 +80,7 @@ def take_all(
             leases.release(connection, mine.pop(id), now)  # it is for those who can read it
             new.pop(id, None)
     commands.abandon(connection, new, now)
-    facts, all_of_them = inbox.undecided_of(connection, list(mine), limit)
+    facts, all_of_them = entries.undecided_of(connection, list(mine), limit)
     idle = [id for id in mine if id not in facts] if all_of_them else []
     tasks = commands.next_due_of(connection, idle, now) if idle else {}
     return {
@@ -224,16 +225,19 @@ def begin(
 def _void(connection: Connection, task: Task, lease: Lease, now: datetime) -> bool:
     """Whether the right to send it has passed."""
     purchase = purchases.load(connection, task.purchase_id)
-    news = bool(inbox.undecided(connection, task.purchase_id, limit=1))
+    news = bool(entries.undecided(connection, task.purchase_id, limit=1))
     return fence.void(purchase, task.key, task.command, lease.epoch, now, news=news)
 
 
-def pending(connection: Connection, now: datetime, limit: int, owner: str) -> list[str]:
+def pending(
+    connection: Connection, now: datetime, limit: int, owner: str, without: Collection[str] = ()
+) -> list[str]:
     """Purchases with something to do that nobody else works on, the longest waiting first.
 
     Facts and commands take turns, so that a busy inbox does not starve what was interrupted.
+    `without`: those that `owner` works on already, or can't.
     """
-    facts = inbox.waiting_purchases(connection, now, limit, owner)
-    unfinished = commands.unfinished(connection, now, limit, owner)
+    facts = entries.waiting_purchases(connection, now, limit, owner, without)
+    unfinished = commands.unfinished(connection, now, limit, owner, without)
     turns = (id for pair in zip_longest(unfinished, facts) for id in pair if id)
-    return list(dict.fromkeys(turns))
+    return list(dict.fromkeys(turns))[:limit]

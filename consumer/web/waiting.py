@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from consumer.store import inbox, purchases
+from consumer.store import entries, purchases
 from consumer.web.calls import Call, json_response, not_found, read
 from consumer.web.deps import Deps
 from handlers.presentation import view
@@ -71,7 +71,7 @@ async def _settled(
 
 
 def _look(connection: Connection, stored: Stored) -> tuple[bool, Purchase | None]:
-    decided = inbox.decided(connection, stored.origin, stored.fact_id)
+    decided = entries.decided(connection, stored.origin, stored.fact_id)
     return decided, purchases.load(connection, stored.purchase_id)
 
 

@@ -105,12 +105,11 @@ class Worker:
         try:
             if await self.store.look(lambda c: commands.timer_due(c, now)):
                 await self.store.write(lambda c: commands.fire_due(c, now, 200))
-            busy = len(self._active) + len(self._aside)
-            found = await self.store.read(lambda c: work.pending(c, now, room + busy, self.owner))
+            without = self._active.keys() | self._aside
+            return await self.store.read(lambda c: work.pending(c, now, room, self.owner, without))
         except StoreUnavailable:
             await self.clock.sleep(STORE_PAUSE)
             return []
-        return [id for id in found if id not in self._active and id not in self._aside][:room]
 
     def _start(self, group: asyncio.TaskGroup, purchase_id: str, stop: asyncio.Event) -> None:
         task = group.create_task(self._drain(purchase_id, stop), name=f"purchase/{purchase_id}")

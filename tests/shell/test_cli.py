@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from consumer.cli import main
 from consumer.settings import PREFIX
-from consumer.store import commands, decisions, forgetting, inbox, outcomes, purchases
+from consumer.store import commands, decisions, entries, forgetting, inbox, outcomes, purchases
 from consumer.store.decisions import Record
 from consumer.store.inbox import Delivery
 from consumer.store.migrate import migrate, newest
@@ -92,7 +92,7 @@ def _fill(connection: Connection) -> None:
     broken = b'{"id": "e1", "note": "' + CLIENT_SECRET.encode() + b' \\u001b[31m"}'
     stray = Delivery(Origin.PLATFORM, "e1", "order.accepted", "webhook", broken)
     inbox.append(connection, [stray], AT)
-    (entry,) = inbox.unrouted(connection, 10)
+    (entry,) = entries.unrouted(connection, 10)
     inbox.mark(connection, entry.seq, "dead", reason="not an event")
 
 
@@ -188,7 +188,7 @@ def test_a_decision_is_stored_as_the_operators_fact(file: Path, run: Any) -> Non
     assert run("decide", "c1", "resume", "--note", "asked support").code == 0
     engine = sqlite_engine(f"sqlite:///{file}")
     with engine.connect() as connection:
-        facts = [fact for fact in inbox.undecided(connection, "pur_1") if fact.transport == "cli"]
+        facts = [fact for fact in entries.undecided(connection, "pur_1") if fact.transport == "cli"]
     engine.dispose()
     (fact,) = facts
     stored = OperatorDecided.model_validate_json(fact.body)
@@ -205,7 +205,7 @@ def test_a_decision_that_does_not_apply_is_refused_and_not_stored(file: Path, ru
     assert (refused.code, refused.out) == (1, "")
     assert "it is held" in refused.err
     with engine.connect() as connection:
-        stored = inbox.of_purchase(connection, "pur_1")
+        stored = entries.of_purchase(connection, "pur_1")
     engine.dispose()
     assert [fact for fact in stored if fact.transport == "cli"] == []
 

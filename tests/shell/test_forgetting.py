@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 from consumer.clock import SystemClock
 from consumer.forgetter import Forgetter
 from consumer.observe.masking import without_personal_data
-from consumer.store import forgetting, inbox, links, purchases
+from consumer.store import entries, forgetting, inbox, links, purchases
 from consumer.store.engine import Store
 from consumer.store.inbox import Delivery
 from consumer.store.redacting import fact_body
@@ -88,7 +88,7 @@ async def test_a_dead_letter_that_is_no_json_is_found_by_the_address_in_it(store
     wanted = ForgetRequest(email=EMAIL)
     await store.write(lambda c: forgetting.request(c, wanted, "f1", "cli", NOW))
     await forgetter(store).turn()
-    entry = await store.read(lambda c: inbox.entry(c, 1))
+    entry = await store.read(lambda c: entries.entry(c, 1))
     assert entry is not None
     assert (entry.body, entry.status, entry.reason) == (b"{}", "dead", "not understood")
 
@@ -110,15 +110,15 @@ async def test_a_purchase_is_found_by_any_body_that_names_its_shopper(store: Sto
     wanted = ForgetRequest(email=EMAIL)
     await store.write(lambda c: forgetting.request(c, wanted, "f1", "api", NOW))
     await forgetter(store).turn()
-    mine = await store.read(lambda c: inbox.undecided(c, "pur_1"))
+    mine = await store.read(lambda c: entries.undecided(c, "pur_1"))
     assert [entry.type for entry in mine] == ["source.created", "person_forgotten"]
-    others = await store.read(lambda c: inbox.undecided(c, "pur_2"))
+    others = await store.read(lambda c: entries.undecided(c, "pur_2"))
     assert [entry.type for entry in others] == ["source.created"]
     # What waits for a decision is decided first, and cleaned then.
     assert EMAIL.encode() in mine[0].body
     await store.write(lambda c: inbox.mark(c, mine[0].seq, "done"))
     await forgetter(store).turn()
-    cleaned = await store.read(lambda c: inbox.entry(c, mine[0].seq))
+    cleaned = await store.read(lambda c: entries.entry(c, mine[0].seq))
     assert cleaned is not None
     assert EMAIL.encode() not in cleaned.body
 
@@ -142,7 +142,7 @@ async def test_a_request_is_stored_without_the_address_and_once(store: Store) ->
     assert entry is not None
     assert EMAIL.encode() not in entry.body
     assert email_digest(EMAIL).encode() in entry.body
-    assert await store.read(lambda c: inbox.unrouted(c, 10)) == []
+    assert await store.read(lambda c: entries.unrouted(c, 10)) == []
     await forgetter(store).turn()
     assert await store.read(forgetting.next_request) is None
 
@@ -170,7 +170,7 @@ async def test_a_customers_id_is_no_longer_kept_either(store: Store, tmp_path: P
     wanted = ForgetRequest(customer_id=CANARY)
     await store.write(lambda c: forgetting.request(c, wanted, "f1", "api", NOW))
     await forgetter(store).turn()
-    [fact] = await store.read(lambda c: inbox.undecided(c, "pur_1"))
+    [fact] = await store.read(lambda c: entries.undecided(c, "pur_1"))
     scrubbed = purchase.model_copy(update={"customer_id": None, "version": 2})
     await store.write(lambda c: purchases.replace(c, scrubbed, 1))  # what the decision does
     await store.write(lambda c: inbox.mark(c, fact.seq, "done"))
@@ -229,11 +229,11 @@ async def test_a_request_that_can_not_be_worked_off_is_a_dead_letter_and_stops_n
     odd = update(facts).where(facts.c.id == "e1").values(origin="nobody", status="ignored")
     await store.write(lambda c: c.execute(odd))
     await forgetter(store).turn()
-    letters = await store.read(lambda c: inbox.dead(c, 10))
+    letters = await store.read(lambda c: entries.dead(c, 10))
     assert [(one.id, one.reason) for one in letters] == [("f1", "not forgotten: ValueError")]
     seq = letters[0].seq
     assert await store.write(lambda c: inbox.redrive(c, seq))
     await store.write(lambda c: c.execute(odd.values(origin="platform")))
     await forgetter(store).turn()
-    assert await store.read(lambda c: inbox.dead(c, 10)) == []
-    assert b"quillfeather" not in (await store.read(lambda c: inbox.entry(c, 2))).body  # type: ignore[union-attr]  # it is there
+    assert await store.read(lambda c: entries.dead(c, 10)) == []
+    assert b"quillfeather" not in (await store.read(lambda c: entries.entry(c, 2))).body  # type: ignore[union-attr]  # it is there

@@ -11,7 +11,7 @@ from consumer.clock import SystemClock
 from consumer.platform import LocalLimiter, Platform
 from consumer.router import Router
 from consumer.signals import Signal
-from consumer.store import inbox, links, purchases
+from consumer.store import entries, inbox, links, purchases
 from consumer.store.engine import Store
 from consumer.store.inbox import Delivery
 from handlers.links import email_digest, noted
@@ -71,7 +71,7 @@ async def routed(
 
 
 async def facts(store: Store, number: int) -> list[str]:
-    found = await store.read(lambda c: inbox.of_purchase(c, f"pur_{number}"))
+    found = await store.read(lambda c: entries.of_purchase(c, f"pur_{number}"))
     return [entry.type for entry in found]
 
 
@@ -89,7 +89,7 @@ async def test_a_customers_event_is_one_fact_for_each_unresolved_purchase(store:
 async def test_an_event_that_is_routed_again_gives_nobody_a_second_fact(store: Store) -> None:
     await stored(store, purchase(1), purchase(2))
     await routed(store, "customer.updated", {"id": "cust-1", "enabled": False})
-    entry = await store.read(lambda c: inbox.entry(c, 1))
+    entry = await store.read(lambda c: entries.entry(c, 1))
     assert entry is not None
     assert (entry.status, entry.reason) == ("done", "fanned_out")
     await store.write(lambda c: inbox.mark(c, 1, "new"))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from consumer.store import inbox, purchases, work
+from consumer.store import entries, purchases, work
 from consumer.store.engine import Store
 from consumer.store.facts import decoded
 from consumer.store.work import Step
@@ -42,7 +42,7 @@ def linked(connection: Connection, one: Mapping[str, object], other: Mapping[str
     newcomer = moved(connection, newcomer, upstream_id="web-1", **other)
     told: Told = {}
     for name, purchase in (("owner", owner), ("newcomer", newcomer)):
-        for entry in inbox.undecided(connection, purchase.id):
+        for entry in entries.undecided(connection, purchase.id):
             fact = decoded(entry)
             assert isinstance(fact, KeyTaken | KeyWanted)
             told[name] = fact

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, event, text
 from consumer.store import (
     commands,
     decisions,
+    entries,
     forgetting,
-    inbox,
     leases,
     links,
     outcomes,
@@ -64,9 +64,9 @@ LEASE = leases.Lease(f"purchase/{ONE}", "o", 1, NOW)
 DAY = timedelta(days=1)
 
 HOT: dict[str, Callable[[Connection], Any]] = {
-    "route": lambda c: inbox.unrouted(c, 100),
-    "facts of a purchase": lambda c: inbox.undecided(c, ONE),
-    "waiting purchases": lambda c: inbox.waiting_purchases(c, NOW, 64, "me"),
+    "route": lambda c: entries.unrouted(c, 100),
+    "facts of a purchase": lambda c: entries.undecided(c, ONE),
+    "waiting purchases": lambda c: entries.waiting_purchases(c, NOW, 64, "me"),
     "unfinished": lambda c: commands.unfinished(c, NOW, 64, "me"),
     "timer due": lambda c: commands.timer_due(c, NOW),
     "due next": lambda c: commands.due_next(c, NOW),
@@ -80,10 +80,10 @@ HOT: dict[str, Callable[[Connection], Any]] = {
     "linked": lambda c: links.unresolved(c, [("customer", "u5")]),
     "deliveries": lambda c: outcomes.due(c, "webhook", NOW, 16),
     "undelivered": outcomes.waiting,
-    "decided": lambda c: inbox.decided(c, Origin.PLATFORM, "e5"),
-    "dead letters": lambda c: inbox.dead(c, 20),
-    "depth": inbox.depth,
-    "last heard": inbox.last_heard,
+    "decided": lambda c: entries.decided(c, Origin.PLATFORM, "e5"),
+    "dead letters": lambda c: entries.dead(c, 20),
+    "depth": entries.depth,
+    "last heard": entries.last_heard,
     "parked": lambda c: parking.any_since(c, NOW),
     "claimed": lambda c: parking.claimed(c, 100),
     "story": lambda c: decisions.of_purchase(c, ONE),

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.util import await_only
 
 from consumer.clock import SharedClock
-from consumer.store import admission, commands, inbox, leases, parking, purchases, work
+from consumer.store import admission, commands, entries, inbox, leases, parking, purchases, work
 from consumer.store import tables as t
 from consumer.store.admission import Admitted
 from consumer.store.bell import Bell
@@ -77,7 +77,7 @@ async def test_the_same_events_at_several_processes_are_one_fact_each(postgres_u
             return sum(await asyncio.gather(*jobs))
 
         assert sum(await asyncio.gather(*map(tell, processes))) == 120
-        stored = await processes[0].read(lambda c: inbox.unrouted(c, 1000))
+        stored = await processes[0].read(lambda c: entries.unrouted(c, 1000))
     assert sorted(entry.id for entry in stored) == sorted(names)
 
 
@@ -94,7 +94,7 @@ async def test_a_checkout_belongs_to_one_purchase_whichever_process_is_asked(
         assert len(set(ids)) == 10
         count = select(func.count()).select_from(t.purchases)
         assert await processes[0].read(lambda c: c.scalar(count)) == 10
-        facts = await processes[0].read(lambda c: inbox.of_purchase(c, ids[0]))
+        facts = await processes[0].read(lambda c: entries.of_purchase(c, ids[0]))
     assert len(facts) == 4
 
 
@@ -222,7 +222,7 @@ async def test_a_server_that_dies_in_the_middle_of_work_loses_and_doubles_nothin
             before = await count()
             await eventually(lambda: _more(acknowledged, before + 40), 30.0)
             stop.set()
-        stored = await processes[0].read(lambda c: inbox.unrouted(c, 100_000))
+        stored = await processes[0].read(lambda c: entries.unrouted(c, 100_000))
     ids = [entry.id for entry in stored]
     assert refused > 0
     assert len(ids) == len(set(ids))
@@ -297,7 +297,7 @@ async def test_what_was_parked_while_its_key_was_claimed_is_found(postgres_url: 
         loop = asyncio.get_running_loop()
 
         def park(connection: Connection) -> None:
-            [entry] = inbox.unrouted(connection, 1)
+            [entry] = entries.unrouted(connection, 1)
             parking.park(connection, entry.seq, [("checkout", "c1")], "waits")
             loop.call_soon(parked.set)
             await_only(claimed.wait())
@@ -307,8 +307,8 @@ async def test_what_was_parked_while_its_key_was_claimed_is_found(postgres_url: 
         id = await two.write(lambda c: admit(c, "c1", "web-1", "f1"))
         claimed.set()
         await waits
-        assert await one.read(lambda c: inbox.unrouted(c, 10)) == []
+        assert await one.read(lambda c: entries.unrouted(c, 10)) == []
         [key] = await one.look(lambda c: parking.claimed(c, 10))
         await one.write(lambda c: parking.unpark(c, [key]))
-        assert [e.id for e in await one.read(lambda c: inbox.unrouted(c, 10))] == ["e1"]
+        assert [e.id for e in await one.read(lambda c: entries.unrouted(c, 10))] == ["e1"]
         assert await one.look(lambda c: purchases.find(c, [key])) == id

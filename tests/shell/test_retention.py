@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from consumer.purger import Purger
-from consumer.store import admission, commands, inbox, purchases, retention
+from consumer.store import admission, commands, entries, inbox, purchases, retention
 from consumer.store import tables as t
 from consumer.store.admission import Admitted
 from consumer.store.engine import Store
@@ -48,7 +48,7 @@ def begun(connection: Connection, name: str) -> Purchase:
 def ended(connection: Connection, name: str) -> Purchase:
     """The same, all of it over."""
     found = begun(connection, name)
-    for entry in inbox.undecided(connection, found.id):
+    for entry in entries.undecided(connection, found.id):
         inbox.mark(connection, entry.seq, "done")
     done = {"state": State.LOST, "reason": Reason.EXPIRED, "version": found.version + 1}
     after = found.model_copy(update=done)
@@ -59,7 +59,7 @@ def ended(connection: Connection, name: str) -> Purchase:
 def stranger(connection: Connection, id: str, status: inbox.Status) -> None:
     body = f'{{"name": "{CANARY}"}}'.encode()
     inbox.append(connection, [Delivery(Origin.PLATFORM, id, "x", "webhook", body)], NOW)
-    [entry] = [e for e in inbox.unrouted(connection, 100) if e.id == id]
+    [entry] = [e for e in entries.unrouted(connection, 100) if e.id == id]
     inbox.mark(connection, entry.seq, status, reason="said")
 
 
@@ -125,7 +125,7 @@ async def test_strangers_lose_their_bodies_and_letters_wait_for_a_person(store: 
     assert bodies["ignored"] == b""
     assert CANARY.encode() in bodies["dead"]
     await purger(store, NOW + 46 * DAY).round(asyncio.Event())
-    assert [e.id for e in await store.read(lambda c: inbox.dead(c, 10))] == ["dead"]
+    assert [e.id for e in await store.read(lambda c: entries.dead(c, 10))] == ["dead"]
     assert (await rows(store))["inbox"] == 1
     await purger(store, NOW + 401 * DAY).round(asyncio.Event())
     assert (await rows(store))["inbox"] == 0

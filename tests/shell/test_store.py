@@ -9,7 +9,17 @@ import pytest
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy import event as event_of
 
-from consumer.store import admission, commands, inbox, leases, outcomes, parking, purchases, work
+from consumer.store import (
+    admission,
+    commands,
+    entries,
+    inbox,
+    leases,
+    outcomes,
+    parking,
+    purchases,
+    work,
+)
 from consumer.store import tables as t
 from consumer.store.admission import Admitted, Refused
 from consumer.store.engine import Store, StoreUnavailable
@@ -82,7 +92,7 @@ async def test_a_locked_database_refuses_and_stores_nothing_then_works_again(
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable):
         await store.write(lambda c: inbox.append(c, [event("e1")], NOW))
-    assert await store.read(lambda c: inbox.unrouted(c, 10)) == []
+    assert await store.read(lambda c: entries.unrouted(c, 10)) == []
     other.execute("ROLLBACK")
     other.close()
     assert await store.write(lambda c: inbox.append(c, [event("e1")], NOW)) == 1
@@ -121,7 +131,7 @@ async def test_closing_finishes_what_waits(database_url: str) -> None:
 async def test_the_same_event_again_is_one_fact(store: Store) -> None:
     assert await store.write(lambda c: inbox.append(c, [event("e1"), event("e2")], NOW)) == 2
     assert await store.write(lambda c: inbox.append(c, [event("e1"), event("e3")], NOW)) == 1
-    found = await store.read(lambda c: inbox.unrouted(c, 10))
+    found = await store.read(lambda c: entries.unrouted(c, 10))
     assert [entry.id for entry in found] == ["e1", "e2", "e3"]
 
 
@@ -129,7 +139,7 @@ async def test_a_long_batch_keeps_its_order_and_its_repeats_are_one_fact(store: 
     names = [f"e{number:04}" for number in range(1500)]
     repeated = [event(name) for name in [*names, *names[-2:]]]
     assert await store.write(lambda c: inbox.append(c, repeated, NOW)) == len(names)
-    found = await store.read(lambda c: inbox.unrouted(c, 2000))
+    found = await store.read(lambda c: entries.unrouted(c, 2000))
     assert [entry.id for entry in found] == names
 
 
@@ -157,9 +167,9 @@ async def test_the_same_id_with_another_type_or_object_is_a_dead_letter(
     await store.write(lambda c: inbox.append(c, [event("e1")], NOW))
     for _ in range(2):
         await store.write(lambda c: inbox.append(c, [other], NOW))
-    [letter] = await store.read(lambda c: inbox.dead(c, 10))
+    [letter] = await store.read(lambda c: entries.dead(c, 10))
     assert letter.reason == "same id, another type or object"
-    assert [entry.id for entry in await store.read(lambda c: inbox.unrouted(c, 10))] == ["e1"]
+    assert [entry.id for entry in await store.read(lambda c: entries.unrouted(c, 10))] == ["e1"]
 
 
 async def test_the_same_id_of_two_origins_is_two_facts(store: Store) -> None:
@@ -170,26 +180,26 @@ async def test_the_same_id_of_two_origins_is_two_facts(store: Store) -> None:
 async def test_a_parked_fact_is_routed_again_when_its_key_is_claimed(store: Store) -> None:
     def park(connection: Connection) -> None:
         inbox.append(connection, [event("e1")], NOW)
-        [entry] = inbox.unrouted(connection, 1)
+        [entry] = entries.unrouted(connection, 1)
         parking.park(connection, entry.seq, [("checkout", "c1"), ("order", "o1")], "waits")
 
     await store.write(park)
-    assert await store.read(lambda c: inbox.unrouted(c, 10)) == []
+    assert await store.read(lambda c: entries.unrouted(c, 10)) == []
     await store.write(handed_over)
-    assert [e.id for e in await store.read(lambda c: inbox.unrouted(c, 10))] == ["e1"]
+    assert [e.id for e in await store.read(lambda c: entries.unrouted(c, 10))] == ["e1"]
 
 
 async def test_a_redriven_dead_letter_goes_its_way_once(store: Store) -> None:
     def bury(connection: Connection) -> int:
         inbox.append(connection, [event("e1")], NOW)
-        [entry] = inbox.unrouted(connection, 1)
+        [entry] = entries.unrouted(connection, 1)
         inbox.mark(connection, entry.seq, "dead", reason="no sense")
         return entry.seq
 
     seq = await store.write(bury)
     assert await store.write(lambda c: inbox.redrive(c, seq))
     assert not await store.write(lambda c: inbox.redrive(c, seq))
-    [entry] = await store.read(lambda c: inbox.unrouted(c, 10))
+    [entry] = await store.read(lambda c: entries.unrouted(c, 10))
     assert entry.reason == inbox.REDRIVEN
 
 
@@ -269,7 +279,7 @@ async def test_an_answer_is_stored_whoever_holds_the_lease_and_beside_its_abando
     task = await sending(store, purchase, "one")
     await store.write(lambda c: work.take(c, purchase.id, "two", after(30), after(40)))
     await store.write(lambda c: commands.end(c, task, Succeeded(status=201), after(31)))
-    facts = await store.read(lambda c: inbox.of_purchase(c, purchase.id))
+    facts = await store.read(lambda c: entries.of_purchase(c, purchase.id))
     ids = [fact.id for fact in facts if fact.origin is Origin.COMMAND]
     assert ids == ["k/1/abandoned", "k/1/answer"]
 
@@ -300,7 +310,7 @@ async def test_what_was_being_sent_can_have_been_sent_until_its_deadline_or_now(
     await store.write(lambda c: leases.end_all(c, after(taken_at)))
     until = after(taken_at + 10)
     await store.write(lambda c: work.take(c, purchase.id, "two", after(taken_at), until))
-    facts = await store.read(lambda c: inbox.of_purchase(c, purchase.id))
+    facts = await store.read(lambda c: entries.of_purchase(c, purchase.id))
     assert (
         Abandoned(sent_by=after(sent_by)).model_dump_json(by_alias=True) in facts[-1].body.decode()
     )
@@ -327,7 +337,7 @@ async def test_a_timer_fires_once_when_it_is_due(store: Store) -> None:
     assert await store.write(lambda c: commands.fire_due(c, after(4), 10)) == []
     assert await store.write(lambda c: commands.fire_due(c, after(5), 10)) == [purchase.id]
     assert await store.write(lambda c: commands.fire_due(c, after(6), 10)) == []
-    facts = await store.read(lambda c: inbox.of_purchase(c, purchase.id))
+    facts = await store.read(lambda c: entries.of_purchase(c, purchase.id))
     assert [fact.origin for fact in facts] == [Origin.SHOP, Origin.TIMER]
 
 

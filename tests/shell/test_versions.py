@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from consumer.presence import Presence
-from consumer.store import inbox, purchases, replicas, retention, work
+from consumer.store import entries, purchases, replicas, retention, work
 from consumer.store import tables as t
 from consumer.store.engine import Store
 from deploy.sandbox.server import Options, running
@@ -138,7 +138,7 @@ async def test_an_event_about_a_newer_document_stays_for_those_who_can_read_it(
     again = {"checkoutId": "c-a", "upstreamId": "web-a"}
     await routed(store, "purchase.submit_requested", again, "e1", Origin.MERCHANT)
     await routed(store, "purchase.submit_requested", {"checkoutId": "c-b"}, "e2", Origin.MERCHANT)
-    left = await store.read(lambda c: inbox.unrouted(c, 10))
+    left = await store.read(lambda c: entries.unrouted(c, 10))
     assert [(entry.id, entry.status) for entry in left] == [("e1", "new")]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from consumer.clock import Clock, SystemClock
 from consumer.platform import LocalLimiter, Platform
 from consumer.signals import Changes, Signal
-from consumer.store import inbox, purchases
+from consumer.store import entries, purchases
 from consumer.store.admission import Admitted, admit
 from consumer.store.commands import Task
 from consumer.store.engine import Store
@@ -118,7 +118,7 @@ class Parts:
 
     async def facts(self, id: str) -> list[Entry]:
         """All facts of the purchase."""
-        return await self.store.read(lambda c: inbox.of_purchase(c, id))
+        return await self.store.read(lambda c: entries.of_purchase(c, id))
 
     async def reaches(self, id: str, state: str, seconds: float = 15.0) -> Purchase:
         """The purchase once it is in this state."""

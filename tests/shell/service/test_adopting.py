@@ -16,7 +16,7 @@ from consumer.router.placing import LEFT
 from consumer.router.routes import LOOKED_UP
 from consumer.settings import Adopt
 from consumer.signals import Signal
-from consumer.store import inbox, purchases
+from consumer.store import entries, inbox, purchases
 from consumer.store.inbox import Delivery, Entry
 from consumer.store.tables import inbox as facts
 from deploy.sandbox.server import Options, running
@@ -57,7 +57,7 @@ class Routed:
 
         def job(connection: Connection) -> Entry:
             seq = connection.scalar(select(facts.c.seq).where(facts.c.id == id))
-            found = inbox.entry(connection, seq or 0)
+            found = entries.entry(connection, seq or 0)
             assert found is not None
             return found
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from consumer.store import inbox, outcomes, purchases
+from consumer.store import entries, inbox, outcomes, purchases
 from consumer.store.inbox import Delivery
 from handlers.presentation import outcome
 from schemas.facts import Origin
@@ -415,7 +415,7 @@ async def test_dead_letters_of_both_kinds_are_listed_paged_and_redriven(service:
             raw = json.dumps(event(f"e{number}")).encode()
             fact = Delivery(Origin.PLATFORM, f"e{number}", "order.accepted", "webhook", raw)
             inbox.append(connection, [fact], NOW)
-        for entry in inbox.unrouted(connection, 10):
+        for entry in entries.unrouted(connection, 10):
             inbox.mark(connection, entry.seq, "dead", reason="can't be decided")
         told = outcome(None, Purchase.model_validate(loaded(connection)), NOW)
         assert told is not None
