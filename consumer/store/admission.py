@@ -79,7 +79,7 @@ def place_all(
     verdicts: list[Verdict] = []
     for (request, now), mine in zip(requests, named, strict=True):
         found = [known.get(owners.get(key, "")) for key in mine]
-        verdict = None if changed & {*mine} else _unchanged(request, found)
+        verdict: Verdict | None = None if changed & {*mine} else _unchanged(request, found)
         if verdict is None:
             verdict = place(connection, request, now)
             changed.update(mine)
