@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     CursorResult,
+    Dialect,
     Executable,
     Row,
     Select,
@@ -28,6 +30,7 @@ def for_each(build: Callable[[Any], Executable]) -> Mapping[str, Executable]:
     return {"postgresql": build(postgresql.insert), "sqlite": build(sqlite.insert)}
 
 
+SQLITE_ROWS = 500  # in one statement, which may have 32,766 values
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -42,14 +45,10 @@ def insert_lot(
     one statement whatever the number of rows. It takes them sorted, so that two transactions with
     the same rows wait for each other in one order, and numbers them as they were given.
     """
-    plain = (
-        sqlite.insert(table)
-        .on_conflict_do_nothing(index_elements=unique)
-        .returning(*(table.c[name] for name in (*unique, *returning)))
-    )
     columns = [column for column in table.c if column.name != number]
     names, keys = ", ".join(column.name for column in columns), ", ".join(unique)
     told = ", ".join((*unique, *returning))
+    places = f"({', '.join('?' * len(columns))})"
     arrays = ", ".join(f":{column.name}" for column in columns)
     counted = f"nextval(pg_get_serial_sequence('{table.name}', '{number}')), " if number else ""
     lot = text(
@@ -61,11 +60,34 @@ def insert_lot(
 
     def insert(connection: Connection, rows: Rows) -> Sequence[Row[Any]]:
         if connection.dialect.name == "sqlite":
-            return connection.execute(plain, rows).all()
+            lots = (rows[at : at + SQLITE_ROWS] for at in range(0, len(rows), SQLITE_ROWS))
+            return [row for some in lots for row in plain(connection, some)]
         given = {column.name: [row.get(column.name) for row in rows] for column in columns}
         return connection.execute(lot, given).all()
 
+    def plain(connection: Connection, rows: Rows) -> Sequence[Row[Any]]:
+        """As text, with the types' own converters: to compile it anew took as long as to run it."""
+        statement = (
+            f"INSERT INTO {table.name} ({names}) VALUES {', '.join([places] * len(rows))}"
+            f" ON CONFLICT ({keys}) DO NOTHING RETURNING {told}"
+        )
+        converted = _converters(columns, connection.dialect)
+        values = [convert(row.get(name)) for row in rows for name, convert in converted]
+        return connection.exec_driver_sql(statement, tuple(values)).all()
+
     return insert
+
+
+def _converters(
+    columns: Sequence[Column[Any]], dialect: Dialect
+) -> list[tuple[str, Callable[[Any], Any]]]:
+    """Of each column its name, and what makes a driver's value of ours."""
+    found = ((c.name, c.type.dialect_impl(dialect).bind_processor(dialect)) for c in columns)
+    return [(name, convert or _as_it_is) for name, convert in found]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def update_lot(
