@@ -98,7 +98,7 @@ class House:
     @property
     def shop(self) -> Storefront:
         """The storefront, which comes in by the door."""
-        return Storefront(self.http, self.sandbox_url, KEY, self.door.url, SHOP)
+        return Storefront(self.http, self.sandbox_url, KEY, (self.door.url,), SHOP)
 
     def shopper(self, name: str) -> Shopper:
         """Somebody who will have an order."""
