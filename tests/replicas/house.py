@@ -48,6 +48,10 @@ LONG = 300.0  # seconds that a crowd may take on a slow machine
 # does not hear the answer, may ask again when the order is being made.
 NEVER = ("webhook_lost", "cut")
 EARLIER = ("new", "routed")
+UNDER_WAY = (
+    "SELECT count(*) FROM commands WHERE status = 'sending'"
+    " OR (status = 'planned' AND kind <> 'wake' AND due <= now())"
+)
 
 
 @dataclass
@@ -171,7 +175,7 @@ class House:
     async def balance(self) -> None:
         """Both books agree, every shopper has what they came for, all that was acknowledged is
         there and decided, and nothing is in the dead letters or the logs."""
-        await eventually(self._quiet, 60.0, "every fact is decided")
+        await eventually(self._quiet, 60.0, "every fact is decided, and what follows is done")
         auditor = Auditor(self.http, self.door.url, OPS)
         purchases = await auditor.purchases()
         timelines = await auditor.timelines(purchases)
@@ -184,8 +188,8 @@ class House:
 
     async def _quiet(self) -> bool:
         await self._hurry()
-        counted = f"SELECT count(*) FROM inbox WHERE status IN {EARLIER}"
-        [row] = await self.rows(counted)
+        facts = f"SELECT count(*) FROM inbox WHERE status IN {EARLIER}"
+        [row] = await self.rows(f"SELECT ({facts}) + ({UNDER_WAY})")
         return bool(row[0] == 0)
 
     async def missing(self) -> list[str]:
