@@ -68,7 +68,7 @@ $(INSTALLED): pyproject.toml requirements/dev.txt
 	@touch $@
 
 services: install ## fetch the real services that tests start (.services), where there are none
-	@$(VENV)/bin/python -m tests.services.kafka
+	@$(VENV)/bin/python -m tests.services
 
 # The tests' databases are in memory where the system offers that: they wait for thousands of
 # commits, and a killed process loses nothing of a file, whatever it is on.

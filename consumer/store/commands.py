@@ -90,24 +90,6 @@ _TASKS = select(
     *(commands.c.key, commands.c.purchase_id, commands.c.body, commands.c.status),
     *(commands.c.attempt, commands.c.due, commands.c.deadline, commands.c.epoch),
 )
-_NEXT_DUE = (
-    _TASKS.where(
-        commands.c.purchase_id == bindparam("purchase"),
-        commands.c.status == "planned",
-        commands.c.kind != "wake",
-        commands.c.due <= bindparam("now"),
-    )
-    .order_by(commands.c.seq)
-    .limit(1)
-)
-
-
-def next_due(connection: Connection, purchase_id: str, now: datetime) -> Task | None:
-    """The oldest command of a purchase that is to be run now; timers are not run, they fire."""
-    row = connection.execute(_NEXT_DUE, {"purchase": purchase_id, "now": now}).one_or_none()
-    return _task(row) if row else None
-
-
 _NEXT_DUE_OF = dialects.lookup(
     lambda lot: _TASKS.where(
         lot.has(commands.c.purchase_id),

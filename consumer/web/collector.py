@@ -22,7 +22,7 @@ Doubles = set[int]  # `id()`s of the deliveries that the inbox knew already
 
 
 class Batch:
-    """Deliveries that will be stored together. Open until the writer thread begins with it."""
+    """Deliveries that will be stored together. Open until its transaction begins."""
 
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []

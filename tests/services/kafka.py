@@ -18,14 +18,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from tests.services import unavailable
+from tests.services import container, unavailable
 
 VARIABLE = "TEST_ORDER_RESCUE_KAFKA"
 ROOT = Path(__file__).parents[2]
@@ -131,8 +130,7 @@ class Broker:
         if self.process is None:
             return
         if self.runtime.container:
-            told = ["docker", "kill", f"--signal={number}", self.name]
-            subprocess.run(told, capture_output=True, check=False)
+            container.kill(self.name, number)
         else:
             self.process.send_signal(number)
         try:
@@ -273,27 +271,9 @@ def _free_ports(number: int) -> Iterator[int]:
     return iter(numbers)
 
 
-@cache
-def _engine() -> bool:
-    """Whether a container engine answers."""
-    if shutil.which("docker") is None:
-        return False
-    asked = ["docker", "info", "--format={{.ServerVersion}}"]
-    try:
-        return subprocess.run(asked, capture_output=True, timeout=10, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
-
-
-@cache
-def _image() -> bool:
-    asked = ["docker", "image", "inspect", IMAGE]
-    return _engine() and subprocess.run(asked, capture_output=True, check=False).returncode == 0
-
-
 def found() -> Runtime:
     """What can run a broker here. Skips the test, or fails it in CI, where nothing can."""
-    if _image():
+    if container.has(IMAGE):
         return Runtime(container=True)
     if not any(JARS.glob("kafka_*.jar")):
         unavailable("kafka", "`make services` fetches it")
@@ -314,12 +294,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def fetch() -> int:
     """What `make services` does for Kafka: the image, or the jars; an exit code."""
-    if os.environ.get(VARIABLE) or any(JARS.glob("kafka_*.jar")) or _image():
-        return 0
-    if (
-        _engine()
-        and subprocess.run(["docker", "pull", "--quiet", IMAGE], check=False).returncode == 0
-    ):
+    if os.environ.get(VARIABLE) or any(JARS.glob("kafka_*.jar")) or container.pulled(IMAGE):
         return 0
     if shutil.which("mvn") is None:
         print("kafka: not fetched, there is no Maven (mvn) on this machine; its tests don't run")
@@ -336,7 +311,3 @@ def fetch() -> int:
 
 def _done(*command: str) -> bool:
     return subprocess.run(command, check=False).returncode == 0
-
-
-if __name__ == "__main__":
-    sys.exit(fetch())

@@ -1,4 +1,4 @@
-"""A real PostgreSQL, 15 or later: named by a variable, or the machine's own, run for the tests."""
+"""A real PostgreSQL, 15 or later: named by a variable, in a container, or the machine's own."""
 
 import asyncio
 import itertools
@@ -23,11 +23,12 @@ import asyncpg  # type: ignore[import-untyped]  # it comes without types
 
 from consumer.store.migrate import migrate
 from consumer.store.postgres import postgres_engine
-from tests.services import unavailable
+from tests.services import container, unavailable
 
 T = TypeVar("T")
 NAMED = "TEST_ORDER_RESCUE_POSTGRES"
 OLDEST = 15
+IMAGE = "postgres:17-bookworm"
 TEMPLATE = "order_rescue_template"
 START_SECONDS = 30.0
 # The tests kill the server, not the machine: what the system has been given is safe without fsync.
@@ -67,6 +68,18 @@ class Postgres:
         """Remove all that was made here."""
         for row in self.do(f"SELECT datname FROM pg_database WHERE datname LIKE '{self._prefix}%'"):
             self.drop(self.named(row["datname"]))
+
+    def wait(self, process: subprocess.Popen[bytes]) -> None:
+        """Until the server that this process is takes connections."""
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.do("SELECT 1")
+                return
+            except (OSError, asyncpg.PostgresError):
+                if time.monotonic() > end or process.poll() is not None:
+                    raise
+                time.sleep(0.05)
 
     def named(self, database: str) -> str:
         """The URL of a database."""
@@ -111,15 +124,7 @@ class OwnPostgres(Postgres):
                 cwd=self.folder,
                 **as_user(self.user),
             )
-        end = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.do("SELECT 1")
-                return
-            except (OSError, asyncpg.PostgresError):
-                if time.monotonic() > end or self.process.poll() is not None:
-                    raise
-                time.sleep(0.05)
+        self.wait(self.process)
 
     def crash(self) -> None:
         """End it at once, as `pg_ctl stop -m immediate` does; the log is replayed at the start."""
@@ -226,5 +231,22 @@ def server() -> Iterator[Postgres]:
         finally:
             named.drop_all()
         return
-    with own_server() as own:
-        yield own
+    with contained_server() if container.has(IMAGE) else own_server() as found:
+        yield found
+
+
+@contextmanager
+def contained_server() -> Iterator[Postgres]:
+    """A server in a container, on a free loopback port, until the end."""
+    port = free_port()
+    name, given = f"order-rescue-postgres-{port}", [p for o in OPTIONS for p in ("-c", o)]
+    run = ["docker", "run", "--rm", "--network=host", f"--name={name}"]
+    run += ["-e", "POSTGRES_HOST_AUTH_METHOD=trust", IMAGE, "postgres", "-p", str(port), *given]
+    process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = Postgres(f"postgresql://postgres@127.0.0.1:{port}/postgres")
+    try:
+        server.wait(process)
+        yield server
+    finally:
+        container.kill(name, signal.SIGQUIT)
+        process.wait(START_SECONDS)

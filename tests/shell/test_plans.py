@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from consumer.store import (
+    announcing,
     commands,
     decisions,
     entries,
     forgetting,
+    inbox,
     leases,
     links,
     outcomes,
@@ -60,6 +62,9 @@ INSERT INTO deliveries SELECT 'o' || n, 'webhook', 'pur_' || lpad(to_hex(n), 28,
     FROM generate_series(1, {ROWS}) n;
 """
 ONE = f"pur_{500:028x}"
+SOME = [f"pur_{500 * n:028x}" for n in range(1, 41)]
+LEASES = [leases.name(id) for id in SOME]
+MARKS = [inbox.Mark(seq, "done") for seq in range(500, 20_000, 500)]
 LEASE = leases.Lease(f"purchase/{ONE}", "o", 1, NOW)
 DAY = timedelta(days=1)
 
@@ -70,7 +75,20 @@ HOT: dict[str, Callable[[Connection], Any]] = {
     "unfinished": lambda c: commands.unfinished(c, NOW, 64, "me"),
     "timer due": lambda c: commands.timer_due(c, NOW),
     "due next": lambda c: commands.due_next(c, NOW),
-    "next due": lambda c: commands.next_due(c, ONE, NOW),
+    "any unrouted": entries.any_unrouted,
+    "facts of many": lambda c: entries.undecided_of(c, SOME, 100),
+    "next due of many": lambda c: commands.next_due_of(c, SOME, NOW),
+    "acquire many": lambda c: leases.acquire_all(
+        c, [leases.name(id) for id in SOME], "o", NOW, NOW
+    ),
+    "load many": lambda c: purchases.load_all(c, SOME),
+    "pin many": lambda c: purchases.pinned_all(c, SOME),
+    "move many facts": lambda c: inbox.move(
+        c, [inbox.Mark(n, "done") for n in (500, 1000)], "routed"
+    ),
+    "owners of many keys": lambda c: purchases.owners(c, [("checkout", "c5"), ("order", "o5")]),
+    "unpark": lambda c: parking.unpark(c, [("checkout", "c5"), ("order", "o5")]),
+    "to be announced": announcing.any_waiting,
     "abandon": lambda c: commands.abandon(c, {ONE: 1}, NOW),
     "acquire": lambda c: leases.acquire(c, LEASE.name, "me", NOW, NOW),
     "release": lambda c: leases.release(c, LEASE, NOW),

@@ -142,7 +142,7 @@ async def test_a_start_whose_commit_nobody_heard_of_is_repeated_by_its_holder_al
         id = await store.write(lambda c: admit(c, "c1", "web-1", "f1"))
         read = Planned(key="k", command=ReadOrder(order_id="o1"))
         await store.write(lambda c: commands.plan(c, id, [read], NOW))
-        task = await store.write(lambda c: commands.next_due(c, id, NOW))
+        task = await store.write(lambda c: commands.next_due_of(c, [id], NOW).get(id))
         assert task is not None
         for epoch, started in ((1, True), (1, True), (2, False)):
             found = await store.write(

@@ -293,7 +293,7 @@ async def sending(store: Store, purchase: Purchase, owner: str) -> commands.Task
         for entry in taken.facts:
             inbox.mark(connection, entry.seq, "done")
         commands.plan(connection, purchase.id, [Planned(key="k", command=LOOK)], NOW)
-        task = commands.next_due(connection, purchase.id, NOW)
+        task = commands.next_due_of(connection, [purchase.id], NOW).get(purchase.id)
         assert task is not None
         assert work.begin(connection, task, taken.lease, NOW, after(10)) is not None
         return task
