@@ -89,7 +89,14 @@ class Placing:
         except PlatformError:
             await self.clock.sleep(PLACE_AFTER)
             return
-        self.seen(*await self.store.write(lambda c: self._look_ended(c, entry, order)))
+        try:
+            seen = await self.store.write(lambda c: self._look_ended(c, entry, order))
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one event must not stop the others; it is shown
+            why = f"no route: {type(error).__name__}"
+            seen = await self.store.write(lambda c: _mark(c, entry, "dead", why))
+        self.seen(*seen)
         self.routed.set()
         self.signal.set()
 

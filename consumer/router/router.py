@@ -17,7 +17,6 @@ from consumer.signals import Signal
 from consumer.store import dialects, entries, inbox
 from consumer.store.engine import Raced, Store, StoreUnavailable
 from consumer.store.inbox import Entry, Mark, Status
-from consumer.store.purchases import TooNew
 from schemas.facts import Origin
 
 BATCH = 200  # events in one transaction
@@ -62,7 +61,7 @@ class Router:
                 found = 0
             if self.busy():  # ingress first: routing may take a fifth of the time
                 await self.clock.sleep(min(MOST_PAUSE, 4 * (self.clock.monotonic() - began)))
-            elif found < BATCH:
+            if found < BATCH:
                 await self.signal.wait(self.poll())
 
     async def _route_some(self) -> int:
@@ -105,8 +104,6 @@ class Router:
             return await self.store.write(route)
         except StoreUnavailable:
             raise
-        except TooNew:
-            return Mark(entry.seq, entry.status)  # it stays for those who can read its purchase
         except Exception as error:  # noqa: BLE001 - it is shown
             dead = Mark(entry.seq, "dead", f"no route: {type(error).__name__}")
             await self.store.write(lambda c: inbox.move(c, [dead], "new"))

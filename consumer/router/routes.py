@@ -20,6 +20,7 @@ from schemas.wire import Envelope
 
 UNPLACED = "waits for its order"
 LOOKED_UP = "waits for its purchase"
+NEWER = "waits for a newer version"
 
 
 def admitted(
@@ -29,10 +30,14 @@ def admitted(
     found = [_asked(entry, now, most, live=live) for entry in entries]
     asked = [ask for ask in found if not isinstance(ask, Mark)]
     verdicts = iter(admission.place_all(connection, asked))
-    return [
-        ask if isinstance(ask, Mark) else _answered(entry, next(verdicts))
-        for entry, ask in zip(entries, found, strict=True)
-    ]
+    marks, waits = [], list[tuple[int, Key]]()
+    for entry, ask in zip(entries, found, strict=True):
+        mark = ask if isinstance(ask, Mark) else _answered(entry, next(verdicts))
+        marks.append(mark)
+        if mark.status == "parked" and not isinstance(ask, Mark):
+            waits += [(entry.seq, key) for key in admission.keys(ask[0])]
+    parking.wait(connection, waits)
+    return marks
 
 
 def _asked(
@@ -52,8 +57,10 @@ def _asked(
     return request, min(event.created_time, now)
 
 
-def _answered(entry: Entry, verdict: admission.Verdict) -> Mark:
+def _answered(entry: Entry, verdict: admission.Verdict | admission.Newer) -> Mark:
     match verdict:
+        case admission.Newer():
+            return Mark(entry.seq, "parked", NEWER)
         case admission.Admitted(purchase=purchase):
             return Mark(entry.seq, "routed", None, purchase.id)
         case admission.Unknown(field=field):

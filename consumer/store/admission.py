@@ -65,23 +65,28 @@ def admit(
     return verdict
 
 
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """A newer version wrote the purchase; a process of that version can answer."""
+
+
 Verdict = Admitted | Refused | Unknown
 
 
 def place_all(
     connection: Connection, requests: Sequence[tuple[PurchaseRequest, datetime]]
-) -> list[Verdict]:
+) -> list[Verdict | Newer]:
     """`place` for many, in their order: those that change nothing are answered together."""
-    named = [_keys(request) for request, _ in requests]
-    owners = purchases.owners(connection, [key for keys in named for key in keys])
+    named = [keys(request) for request, _ in requests]
+    owners = purchases.owners(connection, [key for each in named for key in each])
     known = purchases.pinned_all(connection, set(owners.values()))
     changed: set[Key] = set()
-    verdicts: list[Verdict] = []
+    verdicts: list[Verdict | Newer] = []
     for (request, now), mine in zip(requests, named, strict=True):
         found = [known.get(owners.get(key, "")) for key in mine]
-        verdict: Verdict | None = None if changed & {*mine} else _unchanged(request, found)
+        verdict: Verdict | Newer | None = None if changed & {*mine} else _unchanged(request, found)
         if verdict is None:
-            verdict = place(connection, request, now)
+            verdict = _placed(connection, request, now)
             changed.update(mine)
         verdicts.append(verdict)
     return verdicts
@@ -101,7 +106,14 @@ def _unchanged(
             return None
 
 
-def _keys(request: PurchaseRequest) -> list[Key]:
+def _placed(connection: Connection, request: PurchaseRequest, now: datetime) -> Verdict | Newer:
+    try:
+        return place(connection, request, now)
+    except purchases.TooNew:
+        return Newer()
+
+
+def keys(request: PurchaseRequest) -> list[Key]:
     """The checkout, and the upstream id if there is one."""
     upstream = chain.upstream_id(request)
     return [("checkout", request.checkout_id), *([("upstream", upstream)] if upstream else [])]

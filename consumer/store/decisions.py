@@ -32,7 +32,8 @@ _RECORD = insert(decisions)
 
 def record(connection: Connection, decided: Sequence[Record]) -> None:
     """Append decisions."""
-    connection.execute(_RECORD, [_columns(decision) for decision in decided])
+    if decided:
+        connection.execute(_RECORD, [_columns(decision) for decision in decided])
 
 
 def _columns(decision: Record) -> dict[str, object]:

@@ -11,14 +11,11 @@ from consumer.store.inbox import Entry
 from consumer.store.tables import inbox
 from schemas.facts import Origin
 
-_ENTRIES = (
-    select(
-        *(inbox.c.seq, inbox.c.origin, inbox.c.id, inbox.c.type, inbox.c.transport, inbox.c.at),
-        *(inbox.c.body, inbox.c.status, inbox.c.reason, inbox.c.purchase_id, inbox.c.trace),
-    )
-    .order_by(inbox.c.seq)
-    .limit(bindparam("limit"))
+_COLUMNS = (
+    *(inbox.c.seq, inbox.c.origin, inbox.c.id, inbox.c.type, inbox.c.transport, inbox.c.at),
+    *(inbox.c.body, inbox.c.status, inbox.c.reason, inbox.c.purchase_id, inbox.c.trace),
 )
+_ENTRIES = select(*_COLUMNS).order_by(inbox.c.seq).limit(bindparam("limit"))
 _UNROUTED = _ENTRIES.where(inbox.c.status == "new")
 _UNDECIDED = _ENTRIES.where(
     inbox.c.purchase_id == bindparam("purchase"), inbox.c.status == "routed"
@@ -43,21 +40,33 @@ def undecided(connection: Connection, purchase_id: str, limit: int = 50) -> list
     return _entries(connection, _UNDECIDED, limit, purchase=purchase_id)
 
 
-_UNDECIDED_OF = dialects.lookup(
-    lambda lot: _ENTRIES.where(lot.has(inbox.c.purchase_id), inbox.c.status == "routed")
-)
+def _undecided_of(lot: dialects.Lot) -> Select[Any]:
+    place = func.row_number().over(partition_by=inbox.c.purchase_id, order_by=inbox.c.seq)
+    numbered = (
+        select(inbox.c.seq, place.label("place"))
+        .where(lot.has(inbox.c.purchase_id), inbox.c.status == "routed")
+        .subquery()
+    )
+    return (
+        select(*_COLUMNS)
+        .join(numbered, numbered.c.seq == inbox.c.seq)
+        .where(numbered.c.place <= bindparam("limit"))
+        .order_by(inbox.c.seq)
+    )
+
+
+_UNDECIDED_OF = dialects.lookup(_undecided_of)
 
 
 def undecided_of(
     connection: Connection, purchase_ids: Sequence[str], limit: int
-) -> tuple[dict[str, list[Entry]], bool]:
-    """The oldest facts of these purchases that wait for a decision, and whether those are all."""
+) -> dict[str, list[Entry]]:
+    """Of each of these purchases so many of the oldest facts that wait for a decision."""
     found: dict[str, list[Entry]] = {}
-    rows = _UNDECIDED_OF(connection, purchase_ids, limit=limit).all()
-    for seq, origin, *rest in rows:
+    for seq, origin, *rest in _UNDECIDED_OF(connection, purchase_ids, limit=limit):
         entry = Entry(seq, Origin(origin), *rest)
         found.setdefault(entry.purchase_id or "", []).append(entry)
-    return found, len(rows) < limit
+    return found
 
 
 def entry(connection: Connection, seq: int) -> Entry | None:

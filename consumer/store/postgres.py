@@ -23,10 +23,12 @@ CONNECT_TIMEOUT = 5.0  # seconds
 BATCH = 100  # jobs in one transaction
 INGRESS_BATCH = 200
 IMPATIENT = 0.02  # seconds that a job waits for a transaction of others before one more begins
+SPLITS = 2  # of a group while the database is unwell: each part takes as long again
 ATTEMPTS = 8  # of one job that others are always faster than
 SAY_AGAIN = 10.0  # seconds in which a database that refuses is logged once
 # Serialization failure, deadlock, and a unique key that somebody else has just taken.
-RACED = frozenset({"40001", "40P01", "23505"})
+LOST_RACES = frozenset({"40001", "40P01"})
+RACED = LOST_RACES | {"23505"}
 # The server's own condition: connection, resources, operator, system, read-only, timeout, lock.
 UNAVAILABLE = ("08", "53", "57", "58", "XX", "25006", "55P03", "28", "3D")
 log = structlog.get_logger("order_rescue")
@@ -218,19 +220,18 @@ class PostgresStore:
         others = [pending for pending in batch if pending not in failed.group]
         if others:
             await self._settle(others)
-        if again and attempt < ATTEMPTS:
+        passing = isinstance(failed.error, DRIVER_ERRORS) and _unavailable(failed.error)
+        if len(failed.group) > 1 and not (passing and attempt > SPLITS):
+            half = len(failed.group) // 2  # whichever it was, few transactions find it
+            for part in (failed.group[:half], failed.group[half:]):
+                await self._settle(part, attempt + passing)
+        elif again and attempt < ATTEMPTS:
             await asyncio.sleep(random.uniform(0, 0.005 * 2**attempt))
-            await self._settle_each(failed.group, attempt + 1)
-        elif len(batch) > 1:  # its error may be due to what the others had done before it
-            await self._settle_each(failed.group, attempt + 1)
-        elif isinstance(failed.error, DRIVER_ERRORS) and _unavailable(failed.error):
-            self._refuse(batch, self._refusal(failed.error))
+            await self._settle(failed.group, attempt + 1)
+        elif others:  # its error may be due to what the others had done before it
+            await self._settle(failed.group, attempt + 1)
         else:
-            self._refuse(batch, failed.error)
-
-    async def _settle_each(self, group: list[Pending], attempt: int) -> None:
-        for pending in group:
-            await self._settle([pending], attempt)
+            self._refuse(failed.group, self._refusal(failed.error))
 
     def _refuse(self, batch: list[Pending], error: Exception) -> None:
         for pending in batch:
@@ -238,8 +239,11 @@ class PostgresStore:
             pending.future.exception()  # nobody may wait any more; asyncio would complain of that
 
     def _refusal(self, error: Exception) -> Exception:
-        """What the caller is told; the log says why now and then."""
-        if not _unavailable(error):
+        """What the caller is told; the log says why now and then.
+
+        Whoever lost every race of two transactions may try again as well.
+        """
+        if not _unavailable(error) and _state(error) not in LOST_RACES:
             return error
         name = error_name(error)
         if time.monotonic() - self._said >= SAY_AGAIN:

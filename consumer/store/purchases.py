@@ -142,6 +142,7 @@ def replace_all(connection: Connection, moved: Sequence[tuple[Purchase, int]]) -
 
     Raises `Moved` if any has not; then nothing of the transaction may be kept.
     """
+    dialects.lock_in_order(connection, purchases.c.id, [purchase.id for purchase, _ in moved])
     rows = [_next(connection, purchase) | _place(purchase, version) for purchase, version in moved]
     if _REPLACE(connection, rows) != len(rows):
         raise Moved(", ".join(purchase.id for purchase, _ in moved))
@@ -199,21 +200,21 @@ _KEYS = dialects.lookup(
 
 
 def claim(connection: Connection, claimants: Sequence[Purchase]) -> list[tuple[Purchase, Key]]:
-    """Claim the purchases' keys and wake the facts that waited for them.
+    """Claim the purchases' keys, of each as it was at any time, and wake the facts that waited.
 
     Returns the keys that belong to other purchases, each with who wants it: `merging.merge` them.
     """
     held = {tuple(row) for row in _KEYS(connection, [purchase.id for purchase in claimants])}
-    wanted = [
-        (purchase, key)
+    wanted = {
+        (*key, purchase.id): purchase
         for purchase in claimants
         for key in identity(purchase)
         if (*key, purchase.id) not in held
-    ]
-    rows = [_key_row(key, purchase.id) for purchase, key in wanted]
+    }
+    rows = [_key_row((kind, value), id) for kind, value, id in wanted]
     fresh = {tuple(row) for row in _CLAIM(connection, rows)} if rows else set()
     parking.unpark(connection, [(kind, value) for kind, value, _ in fresh])
-    return [(purchase, key) for purchase, key in wanted if (*key, purchase.id) not in fresh]
+    return [(wanted[kind, value, id], (kind, value)) for kind, value, id in wanted.keys() - fresh]
 
 
 def add_key(connection: Connection, key: Key, purchase_id: str) -> None:

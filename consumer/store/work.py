@@ -28,7 +28,7 @@ from schemas.outcomes import Outcome
 from schemas.purchase import Purchase
 from schemas.results import NeverSent
 
-FACTS = 1000  # in one transaction
+FACTS = 50  # of one purchase at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ def take_all(
     owner: str,
     now: datetime,
     until: datetime,
-    limit: int = FACTS,
+    most: int = FACTS,
 ) -> dict[str, Work | purchases.Unreadable]:
     """The same for many purchases; those that another one has are left out.
 
     What an earlier holder was sending is abandoned: its outcome is unknown (I6). Whoever renews
-    the lease that it held is no earlier holder.
+    the lease that it held is no earlier holder. `most`: facts of one purchase.
     """
     names = {leases.name(id): id for id in wanted}
     taken = leases.acquire_all(connection, list(names), owner, now, until)
@@ -80,8 +80,8 @@ def take_all(
             leases.release(connection, mine.pop(id), now)  # it is for those who can read it
             new.pop(id, None)
     commands.abandon(connection, new, now)
-    facts, all_of_them = entries.undecided_of(connection, list(mine), limit)
-    idle = [id for id in mine if id not in facts] if all_of_them else []
+    facts = entries.undecided_of(connection, list(mine), most)
+    idle = [id for id in mine if id not in facts]
     tasks = commands.next_due_of(connection, idle, now) if idle else {}
     return {
         id: purchase
@@ -122,8 +122,9 @@ def save_all(
     """
     changes = _changes(steps)
     purchases.replace_all(connection, [(after, before.version) for before, after in changes])
-    _claim(connection, changes, now)
-    links.note_new(connection, changes)
+    changed = [step for step in steps if step.after is not step.before]
+    _claim(connection, changed, now)
+    links.note_new(connection, [(step.before, step.after) for step in changed])
     decided = [(step, step.decision) for step in steps if step.decision]
     planned = [(step.after.id, item) for step, decision in decided for item in decision.commands]
     commands.plan_all(connection, planned, now)
@@ -175,14 +176,12 @@ def following(before: Purchase, decision: Decision, now: datetime) -> Purchase:
     return decision.purchase.model_copy(update=stamp)
 
 
-def _claim(
-    connection: Connection, changes: Sequence[tuple[Purchase, Purchase]], now: datetime
-) -> None:
+def _claim(connection: Connection, changed: Sequence[Step], now: datetime) -> None:
     """Claim new keys; one that another purchase has is settled between the two."""
     claimants = [
-        after
-        for before, after in changes
-        if purchases.identity(before) != purchases.identity(after)
+        step.after
+        for step in changed
+        if purchases.identity(step.before) != purchases.identity(step.after)
     ]
     if claimants:
         for claimant, key in purchases.claim(connection, claimants):

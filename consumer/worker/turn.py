@@ -17,8 +17,6 @@ from handlers.policy import Policy
 from schemas.purchase import Purchase
 from schemas.results import Result
 
-FACTS = 50  # of one purchase in one turn
-
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -32,7 +30,7 @@ class Turn:
     held: Lease | None = None
     ended: tuple[Task, Result] | None = None
     trace: str | None = None
-    most: int = FACTS
+    most: int = work.FACTS
     bury: str = ""
 
 
@@ -66,7 +64,8 @@ class Turns:
         now = self.clock.now()
         commands.end_all(connection, [turn.ended for turn in turns if turn.ended], now)
         held = {turn.purchase_id: turn.held for turn in turns}
-        taken = work.take_all(connection, held, self.owner, now, now + self.lease)
+        until = now + self.lease
+        taken = work.take_all(connection, held, self.owner, now, until, work.FACTS + 1)
         done = {
             turn.purchase_id: self._decided(turn, found, now)
             if isinstance(found := taken.get(turn.purchase_id), Work)

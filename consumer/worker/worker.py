@@ -140,6 +140,8 @@ class Worker:
             return
         except TooNew:  # of another that this one meets: who can read both goes on
             self._aside.add(purchase_id)
+            self.watch.alert("newer_purchase", purchase_id)
+            await self._release(turn)
         except Unreadable:
             self._aside.add(purchase_id)  # the others must not wait for a person's repair
             self.watch.alert("unreadable_purchase", purchase_id)
@@ -164,7 +166,7 @@ class Worker:
             if turn.most == 1:
                 alone = replace(alone, bury=f"not stored: {type(error).__name__}")
             if turn.bury:
-                raise
+                raise Unreadable(turn.purchase_id) from error
             return await self._take(alone)
         if isinstance(done, Unreadable):
             raise done
@@ -173,6 +175,11 @@ class Worker:
         if done and done.steps:
             self._tell(turn.purchase_id, done.steps, self.clock.monotonic() - began)
         return done
+
+    async def _release(self, turn: Turn) -> None:
+        """Others need not wait for the end of this lease."""
+        if lease := turn.held:
+            await self._write(lambda c: leases.release(c, lease, self.clock.now()))
 
     def _job(self, turn: Turn) -> Job[Done | Unreadable | None]:
         return Together(self._turns.take, turn)

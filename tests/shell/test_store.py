@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -226,6 +227,20 @@ async def test_a_new_process_ends_the_leases_of_the_dead(store: Store) -> None:
         return heir.epoch if heir else None
 
     assert await store.write(story) == 2
+
+
+async def test_a_purchase_with_very_many_facts_does_not_hide_those_of_the_others(
+    store: Store,
+) -> None:
+    def flood(connection: Connection) -> dict[str, list[inbox.Entry]]:
+        for name, number in (("flooded", 300), ("other", 1)):
+            facts = [replace(event(f"{name}-{n}"), purchase_id=name) for n in range(number)]
+            inbox.append(connection, facts, NOW)
+        return entries.undecided_of(connection, ["flooded", "other"], 51)
+
+    found = await store.write(flood)
+    assert {name: len(facts) for name, facts in found.items()} == {"flooded": 51, "other": 1}
+    assert [fact.id for fact in found["flooded"][:2]] == ["flooded-0", "flooded-1"]
 
 
 async def test_a_decision_under_a_lost_lease_is_not_stored(store: Store) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from consumer.presence import Presence
-from consumer.store import entries, purchases, replicas, retention, work
+from consumer.store import entries, parking, purchases, replicas, retention, work
 from consumer.store import tables as t
 from consumer.store.engine import Store
 from deploy.sandbox.server import Options, running
@@ -138,6 +138,11 @@ async def test_an_event_about_a_newer_document_stays_for_those_who_can_read_it(
     again = {"checkoutId": "c-a", "upstreamId": "web-a"}
     await routed(store, "purchase.submit_requested", again, "e1", Origin.MERCHANT)
     await routed(store, "purchase.submit_requested", {"checkoutId": "c-b"}, "e2", Origin.MERCHANT)
+    assert await store.read(lambda c: entries.unrouted(c, 10)) == []
+    # It waits for a key that is claimed: so it is routed again until somebody can read the owner.
+    waits = await store.read(lambda c: parking.claimed(c, 10))
+    assert sorted(waits) == [("checkout", "c-a"), ("upstream", "web-a")]
+    assert await store.write(lambda c: parking.unpark(c, waits)) == 1
     left = await store.read(lambda c: entries.unrouted(c, 10))
     assert [(entry.id, entry.status) for entry in left] == [("e1", "new")]
 
@@ -160,4 +165,4 @@ async def test_a_decision_that_meets_a_newer_document_is_left_to_those_who_can_r
         await until(lambda: mine.id in worker._aside)
         facts = await house.facts(mine.id)
         assert facts[-1].status == "routed"
-        assert (witness.alerts, witness.buried_reasons) == ([], [])
+        assert (witness.alerts, witness.buried_reasons) == (["newer_purchase"], [])

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from consumer.store import announcing, inbox, letters
+from consumer.store import announcing, inbox, letters, tables
 from consumer.store.engine import StoreUnavailable
 from consumer.store.inbox import Delivery
 from deploy.sandbox.server import Options, running
@@ -18,6 +18,7 @@ from tests.shell.sandbox.shop import Shop
 from tests.shell.service.parts import Parts, parts, until
 from tests.shell.service.serving import KEY, eventually
 
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 CANCEL = CancelRequested().model_dump_json().encode()
 
 
@@ -89,6 +90,33 @@ async def test_a_fact_that_can_not_be_decided_is_buried_and_the_next_is_decided(
     assert all(letter["reason"] for letter in found)
     to_be_announced = await house.store.read(lambda c: announcing.waiting(c, 10))
     assert {f"inbox-{entry.seq}" for entry in to_be_announced} == {one["id"] for one in found}
+
+
+async def test_a_fact_that_can_not_be_decided_is_buried_when_it_is_alone(
+    shop: Shop, house: Parts
+) -> None:
+    purchase = await house.admit((await shop.checkout())["id"], "web-1")
+    worker, witness = house.worker("one")
+    house.start(worker)
+    await eventually(lambda: _is(house, purchase.id, Reason.PAYMENT_REQUIRED))
+    await append(house, purchase.id, "nonsense", b"\xff\x00 not json")
+    await until(lambda: witness.buried_reasons)
+    await append(house, purchase.id, "cancel_requested", CANCEL)
+    assert (await house.reaches(purchase.id, "lost")).reason is Reason.CANCELLED
+
+
+async def test_a_decision_that_can_not_be_stored_is_buried_and_the_next_is_decided(
+    shop: Shop, house: Parts
+) -> None:
+    purchase = await house.admit((await shop.checkout())["id"], "web-1")
+    taken = tables.outcomes.insert().values(
+        id=f"{purchase.id}-2", purchase_id="another", sequence=2, type="", at=AT, body=""
+    )
+    await house.store.write(lambda c: c.execute(taken))
+    worker, witness = house.worker("one")
+    house.start(worker)
+    await until(lambda: witness.buried_reasons)
+    assert witness.buried_reasons[0].startswith("not stored: ")
 
 
 async def test_news_between_permit_and_sending_void_the_permit(shop: Shop, house: Parts) -> None:
