@@ -130,6 +130,8 @@ class Worker:
                     return  # somebody else goes on with it
                 turn = Turn(purchase_id, done.lease, trace=done.trace)
                 tracing.follow(done.trace)  # until this purchase is left
+                if stop.is_set():
+                    return
                 if done.task:
                     ended = await self._do(done.task, done.lease, self._priority(done))
                     turn = replace(turn, ended=ended)

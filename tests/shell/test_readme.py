@@ -37,13 +37,16 @@ def await_answer(url: str) -> None:
 
 
 @contextmanager
-def process(*command: str, env: dict[str, str]) -> Iterator[None]:
-    child = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        child.terminate()
-        assert child.wait(PATIENCE) in (0, -15)
+def process(*command: str, env: dict[str, str], log: Path) -> Iterator[None]:
+    """A program of the README's, which ends well when it is asked to; it writes into `log`."""
+    with log.open("ab") as errors:
+        child = subprocess.Popen(command, cwd=ROOT, env=env, stderr=errors)
+        try:
+            yield
+        finally:
+            child.terminate()
+            code = child.wait(PATIENCE)
+    assert code in (0, -15), log.read_text()[-4000:]
 
 
 def on_other_ports(text: str, sandbox: int, service: int) -> str:
@@ -64,8 +67,8 @@ def test_the_readmes_shopper_is_declined_once_and_ends_with_an_order(tmp_path: P
     platform = (sys.executable, "-m", "deploy.sandbox", "--port", str(sandbox))
     order_rescue = str(Path(sys.executable).with_name("order-rescue"))
     with (
-        process(*platform, "--webhook-url", webhook, env=env),
-        process(order_rescue, "serve", env=env),
+        process(*platform, "--webhook-url", webhook, env=env, log=tmp_path / "log"),
+        process(order_rescue, "serve", env=env, log=tmp_path / "log"),
     ):
         await_answer(f"http://127.0.0.1:{sandbox}/")
         await_answer(f"http://127.0.0.1:{service}/readyz")
