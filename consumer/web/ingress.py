@@ -36,30 +36,28 @@ log = structlog.get_logger("order_rescue.web")
 class Ingress:
     """The webhook endpoint.
 
-    `waiting` and `held` are the deliveries and bytes that wait to be stored now, `arriving` those
-    whose bodies are on their way: nobody has proven anything there yet.
+    `held` are the bytes that wait to be stored now (`deps.edge` counts the deliveries), `arriving`
+    the deliveries whose bodies are on their way: nobody has proven anything there yet.
     """
 
     deps: Deps
     rules: WebhookRules
     collector: Collector
-    waiting: int = 0
     held: int = 0
     arriving: int = 0
 
     async def receive(self, request: Request) -> Response:
         """Answer one delivery: 202 once it is durable, for duplicates and unknown types too."""
         body = await self._body(request)
-        if self.waiting >= MOST_WAITING or self.held >= MOST_BYTES:
+        edge = self.deps.edge
+        if edge.waiting >= MOST_WAITING or self.held >= MOST_BYTES:
             raise self._shed(request)
-        self.waiting += 1
-        self.deps.edge.waiting = self.waiting
+        edge.waiting += 1
         self.held += len(body)
         try:
             return await self._store(request, body)
         finally:
-            self.waiting -= 1
-            self.deps.edge.waiting = self.waiting
+            edge.waiting -= 1
             self.held -= len(body)
 
     async def _body(self, request: Request) -> bytes:
