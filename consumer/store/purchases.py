@@ -132,11 +132,6 @@ _REPLACE = dialects.update_lot(
 )
 
 
-def replace(connection: Connection, purchase: Purchase, expected_version: int) -> None:
-    """Store the next version of a purchase. Raises `Moved` if `expected_version` has passed."""
-    replace_all(connection, [(purchase, expected_version)])
-
-
 def replace_all(connection: Connection, moved: Sequence[tuple[Purchase, int]]) -> None:
     """Store the next version of each purchase, if it still has the expected one.
 

@@ -44,19 +44,6 @@ class Work:
 Held = Mapping[str, Lease | None]
 
 
-def take(
-    connection: Connection, purchase_id: str, owner: str, now: datetime, until: datetime
-) -> Work | None:
-    """Take or renew the lease and look what there is to do; `None` if another one has it.
-
-    Raises `Unreadable`.
-    """
-    found = take_all(connection, {purchase_id: None}, owner, now, until).get(purchase_id)
-    if isinstance(found, purchases.Unreadable):
-        raise found
-    return found
-
-
 def take_all(
     connection: Connection,
     wanted: Held,
@@ -65,7 +52,8 @@ def take_all(
     until: datetime,
     most: int = FACTS,
 ) -> dict[str, Work | purchases.Unreadable]:
-    """The same for many purchases; those that another one has are left out.
+    """Take or renew the leases of purchases and look what there is to do; those that another one
+    has are left out.
 
     What an earlier holder was sending is abandoned: its outcome is unknown (I6). Whoever renews
     the lease that it held is no earlier holder. `most`: facts of one purchase.
@@ -133,13 +121,6 @@ def save_all(
     decisions.record(connection, [_record(step, decision) for step, decision in decided])
     told = (_told(step) for step in steps)
     outcomes.emit(connection, [outcome for outcome in told if outcome], sinks, now)
-
-
-def save(connection: Connection, step: Step, lease: Lease, sinks: Sequence[str]) -> Purchase:
-    """The same for one. Raises `LeaseLost` or `Moved`."""
-    leases.check(connection, lease, step.now)
-    save_all(connection, [step], sinks, step.now)
-    return step.after
 
 
 def _changes(steps: Sequence[Step]) -> list[tuple[Purchase, Purchase]]:

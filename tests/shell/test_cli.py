@@ -33,6 +33,7 @@ from schemas.money import Money
 from schemas.purchase import Link, Purchase, Reason, State
 from schemas.requests import PurchaseRequest
 from schemas.results import Succeeded
+from tests.shell import lone
 
 ROOT = Path(__file__).parents[2]
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -200,7 +201,7 @@ def test_a_decision_that_does_not_apply_is_refused_and_not_stored(file: Path, ru
     engine = sqlite_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
         held = _purchase().model_copy(update={"state": State.HELD, "version": 2})
-        purchases.replace(connection, held, 1)
+        lone.replace(connection, held, 1)
     refused = run("decide", "pur_1", "stop", "--note", "x")
     assert (refused.code, refused.out) == (1, "")
     assert "it is held" in refused.err

@@ -23,6 +23,7 @@ from handlers.links import email_digest
 from schemas.facts import Origin
 from schemas.purchase import Link, Purchase
 from schemas.requests import ForgetRequest
+from tests.shell import lone
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CANARY = "canary-quillfeather"
@@ -172,7 +173,7 @@ async def test_a_customers_id_is_no_longer_kept_either(store: Store, tmp_path: P
     await forgetter(store).turn()
     [fact] = await store.read(lambda c: entries.undecided(c, "pur_1"))
     scrubbed = purchase.model_copy(update={"customer_id": None, "version": 2})
-    await store.write(lambda c: purchases.replace(c, scrubbed, 1))  # what the decision does
+    await store.write(lambda c: lone.replace(c, scrubbed, 1))  # what the decision does
     await store.write(lambda c: inbox.mark(c, fact.seq, "done"))
     await forgetter(store).turn()
     assert await store.read(lambda c: links.every(c, [("customer", CANARY)])) == []

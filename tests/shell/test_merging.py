@@ -13,6 +13,7 @@ from handlers.decision import Decision, Moment
 from handlers.policy import Policy
 from schemas.facts import KeyTaken, KeyWanted
 from schemas.purchase import Declined, OrderRecord, Purchase, Reason, State, Submission
+from tests.shell import lone
 from tests.shell.test_store import NOW, after, handed_over
 
 ORDER = OrderRecord(id="o1", checkout_id="c1", state="pending_payment")
@@ -24,12 +25,12 @@ Told = dict[str, KeyTaken | KeyWanted]
 def moved(connection: Connection, purchase: Purchase, **fields: object) -> Purchase:
     """What a worker does: decide the oldest fact, so that the purchase has these fields."""
     now = purchase.updated_at
-    taken = work.take(connection, purchase.id, "w", now, after(60))
+    taken = lone.take(connection, purchase.id, "w", now, after(60))
     assert taken is not None
     changed = purchase.model_copy(update=fields)
     decision = Decision(changed, "rule", "source")
     step = Step(purchase, work.following(purchase, decision, now), taken.facts[0], now, decision)
-    return work.save(connection, step, taken.lease, ())
+    return lone.save(connection, step, taken.lease, ())
 
 
 def linked(connection: Connection, one: Mapping[str, object], other: Mapping[str, object]) -> Told:
@@ -47,10 +48,10 @@ def linked(connection: Connection, one: Mapping[str, object], other: Mapping[str
             assert isinstance(fact, KeyTaken | KeyWanted)
             told[name] = fact
             decision = decide(purchase, fact, Moment(NOW, NOW), Policy())
-            lease = work.take(connection, purchase.id, "w", NOW, after(60))
+            lease = lone.take(connection, purchase.id, "w", NOW, after(60))
             assert lease is not None
             step = Step(purchase, work.following(purchase, decision, NOW), entry, NOW, decision)
-            work.save(connection, step, lease.lease, ())
+            lone.save(connection, step, lease.lease, ())
     return told
 
 
@@ -116,7 +117,7 @@ async def test_what_was_only_observed_yields_with_its_order(store: Store) -> Non
         assert told["newcomer"].declined == declined
         assert told["newcomer"].orders == ("o1",)
         assert owner_of(c, "order", "o1") == "c2"
-        taken = work.take(c, told["newcomer"].key and _id(c, "c2"), "w", NOW, after(60))
+        taken = lone.take(c, told["newcomer"].key and _id(c, "c2"), "w", NOW, after(60))
         assert taken is not None
         assert taken.task is not None
         assert taken.task.command.model_dump()["order_id"] == "o1"

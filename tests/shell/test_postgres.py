@@ -24,6 +24,7 @@ from schemas.commands import Planned, ReadOrder
 from schemas.facts import Origin
 from schemas.requests import PurchaseRequest
 from tests.services.postgres import OwnPostgres, own_server
+from tests.shell import lone
 from tests.shell.service.parts import ShiftedClock
 from tests.shell.service.serving import eventually
 
@@ -107,7 +108,7 @@ async def test_a_lease_has_one_holder_however_many_compete(postgres_url: str) ->
 
         async def compete(number: int, store: Store) -> list[str]:
             def take(connection: Connection, id: str) -> bool:
-                found = work.take(connection, id, f"process-{number}", NOW, after(60))
+                found = lone.take(connection, id, f"process-{number}", NOW, after(60))
                 return found is not None
 
             mine = random.Random(number).sample(ids, len(ids))
@@ -127,10 +128,10 @@ async def test_a_lease_has_one_holder_however_many_compete(postgres_url: str) ->
 async def test_letting_go_leaves_a_purchase_to_others_at_once(postgres_url: str) -> None:
     async with stores(postgres_url, 1) as [store]:
         id = await store.write(lambda c: admit(c, "c1", "web-1", "f1"))
-        await store.write(lambda c: work.take(c, id, "one", NOW, after(60)))
-        assert await store.write(lambda c: work.take(c, id, "two", after(1), after(60))) is None
+        await store.write(lambda c: lone.take(c, id, "one", NOW, after(60)))
+        assert await store.write(lambda c: lone.take(c, id, "two", after(1), after(60))) is None
         assert await store.write(lambda c: leases.release_all(c, "one", after(1))) == 1
-        heir = await store.write(lambda c: work.take(c, id, "two", after(1), after(60)))
+        heir = await store.write(lambda c: lone.take(c, id, "two", after(1), after(60)))
         assert heir is not None
         assert heir.lease.epoch == 2
 

@@ -16,6 +16,7 @@ from schemas.commands import FindOrders, Planned
 from schemas.facts import Origin
 from schemas.purchase import Purchase, Reason, State
 from schemas.requests import PurchaseRequest
+from tests.shell import lone
 from tests.shell.service.parts import ShiftedClock
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -52,7 +53,7 @@ def ended(connection: Connection, name: str) -> Purchase:
         inbox.mark(connection, entry.seq, "done")
     done = {"state": State.LOST, "reason": Reason.EXPIRED, "version": found.version + 1}
     after = found.model_copy(update=done)
-    purchases.replace(connection, after, found.version)
+    lone.replace(connection, after, found.version)
     return after
 
 
@@ -144,7 +145,7 @@ async def test_many_are_purged_in_small_batches_and_a_later_fact_brings_one_back
     first = await store.read(lambda c: purchases.load(c, made[0].id))
     assert first is not None
     later = first.model_copy(update={"version": first.version + 1, "create_request": {"n": CANARY}})
-    await store.write(lambda c: purchases.replace(c, later, first.version))
+    await store.write(lambda c: lone.replace(c, later, first.version))
     await purger(store, NOW + 32 * DAY).round(asyncio.Event())
     assert await holding(store) == []
 

@@ -35,6 +35,7 @@ from schemas.facts import Origin
 from schemas.purchase import Purchase, State
 from schemas.requests import PurchaseRequest
 from schemas.results import Abandoned, Succeeded
+from tests.shell import lone
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LOOK = FindOrders(checkout_ids=("c1",), upstream_id="web-1")
@@ -245,12 +246,12 @@ async def test_a_purchase_with_very_many_facts_does_not_hide_those_of_the_others
 
 async def test_a_decision_under_a_lost_lease_is_not_stored(store: Store) -> None:
     purchase = await store.write(handed_over)
-    taken = await store.write(lambda c: work.take(c, purchase.id, "one", NOW, after(10)))
+    taken = await store.write(lambda c: lone.take(c, purchase.id, "one", NOW, after(10)))
     assert taken is not None
     moved = purchase.model_copy(update={"state": State.SUBMITTING, "reason": None})
     planned = Planned(key="k", command=LOOK)
     decision = Decision(moved, "rule", "source", (planned,))
-    heir = await store.write(lambda c: work.take(c, purchase.id, "two", after(11), after(21)))
+    heir = await store.write(lambda c: lone.take(c, purchase.id, "two", after(11), after(21)))
     assert heir is not None
     assert heir.lease.epoch == taken.lease.epoch + 1
 
@@ -258,7 +259,7 @@ async def test_a_decision_under_a_lost_lease_is_not_stored(store: Store) -> None
         step = Step(
             purchase, work.following(purchase, decision, now), taken.facts[0], now, decision
         )
-        work.save(connection, step, taken.lease, ())
+        lone.save(connection, step, taken.lease, ())
 
     for now in (after(9), after(12)):
         with pytest.raises(LeaseLost):
@@ -269,22 +270,22 @@ async def test_a_decision_under_a_lost_lease_is_not_stored(store: Store) -> None
     # The other one's goes through.
     after_it = work.following(purchase, decision, after(12))
     step = Step(purchase, after_it, heir.facts[0], after(12), decision)
-    saved = await store.write(lambda c: work.save(c, step, heir.lease, ("webhook",)))
+    saved = await store.write(lambda c: lone.save(c, step, heir.lease, ("webhook",)))
     assert saved.version == purchase.version + 1
     assert len(await store.read(lambda c: outcomes.due(c, "webhook", after(12), 10))) == 1
 
 
 async def test_a_decision_on_an_outdated_version_is_not_stored(store: Store) -> None:
     purchase = await store.write(handed_over)
-    taken = await store.write(lambda c: work.take(c, purchase.id, "one", NOW, after(10)))
+    taken = await store.write(lambda c: lone.take(c, purchase.id, "one", NOW, after(10)))
     assert taken is not None
     moved = purchase.model_copy(update={"state": State.SUBMITTING, "reason": None})
     decision = Decision(moved, "rule", "source")
     after_it = work.following(purchase, decision, NOW)
     step = Step(purchase, after_it, taken.facts[0], NOW, decision)
-    await store.write(lambda c: work.save(c, step, taken.lease, ()))
+    await store.write(lambda c: lone.save(c, step, taken.lease, ()))
     with pytest.raises(purchases.Moved):
-        await store.write(lambda c: work.save(c, step, taken.lease, ()))
+        await store.write(lambda c: lone.save(c, step, taken.lease, ()))
 
 
 async def test_an_answer_is_stored_whoever_holds_the_lease_and_beside_its_abandonment(
@@ -292,7 +293,7 @@ async def test_an_answer_is_stored_whoever_holds_the_lease_and_beside_its_abando
 ) -> None:
     purchase = await store.write(handed_over)
     task = await sending(store, purchase, "one")
-    await store.write(lambda c: work.take(c, purchase.id, "two", after(30), after(40)))
+    await store.write(lambda c: lone.take(c, purchase.id, "two", after(30), after(40)))
     await store.write(lambda c: commands.end(c, task, Succeeded(status=201), after(31)))
     facts = await store.read(lambda c: entries.of_purchase(c, purchase.id))
     ids = [fact.id for fact in facts if fact.origin is Origin.COMMAND]
@@ -303,7 +304,7 @@ async def sending(store: Store, purchase: Purchase, owner: str) -> commands.Task
     """A command of this purchase that its holder is sending, until ten seconds from now."""
 
     def job(connection: Connection) -> commands.Task:
-        taken = work.take(connection, purchase.id, owner, NOW, after(10))
+        taken = lone.take(connection, purchase.id, owner, NOW, after(10))
         assert taken is not None
         for entry in taken.facts:
             inbox.mark(connection, entry.seq, "done")
@@ -324,7 +325,7 @@ async def test_what_was_being_sent_can_have_been_sent_until_its_deadline_or_now(
     await sending(store, purchase, "one")
     await store.write(lambda c: leases.end_all(c, after(taken_at)))
     until = after(taken_at + 10)
-    await store.write(lambda c: work.take(c, purchase.id, "two", after(taken_at), until))
+    await store.write(lambda c: lone.take(c, purchase.id, "two", after(taken_at), until))
     facts = await store.read(lambda c: entries.of_purchase(c, purchase.id))
     assert (
         Abandoned(sent_by=after(sent_by)).model_dump_json(by_alias=True) in facts[-1].body.decode()

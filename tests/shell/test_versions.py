@@ -15,6 +15,7 @@ from consumer.store.engine import Store
 from deploy.sandbox.server import Options, running
 from schemas.facts import Origin
 from schemas.purchase import SCHEMA_NUMBER
+from tests.shell import lone
 from tests.shell.sandbox.shop import Shop
 from tests.shell.service.parts import ShiftedClock, parts, until
 from tests.shell.service.serving import KEY
@@ -41,7 +42,7 @@ async def test_documents_have_the_number_that_every_living_process_can_read(stor
     await store.write(lambda c: replicas.leave(c, "old"))
     await new.beat()
     again = found.model_copy(update={"version": 2})
-    await store.write(lambda c: purchases.replace(c, again, 1))
+    await store.write(lambda c: lone.replace(c, again, 1))
     assert await number(store, found.id) == (NEW, str(NEW))
     other = await store.write(lambda c: begun(c, "b"))
     assert await number(store, other.id) == (NEW, str(NEW))
@@ -108,7 +109,7 @@ async def test_a_document_of_a_newer_version_is_left_to_those_who_can_read_it(
     newer = found.model_copy(update={"schema_number": SCHEMA_NUMBER + 1, "version": 2})
 
     def write(connection: Connection) -> None:
-        purchases.replace(connection, newer, 1)
+        lone.replace(connection, newer, 1)
         if not readable:
             odd = newer.model_dump_json(by_alias=True).replace('"chain"', '"links"')
             connection.execute(t.purchases.update().values(document=odd))
@@ -117,7 +118,7 @@ async def test_a_document_of_a_newer_version_is_left_to_those_who_can_read_it(
     later = NOW + timedelta(minutes=1)
     assert await store.read(lambda c: work.pending(c, later, 10, "one")) == []
     until = later + timedelta(minutes=1)
-    assert await store.write(lambda c: work.take(c, found.id, "one", later, until)) is None
+    assert await store.write(lambda c: lone.take(c, found.id, "one", later, until)) is None
     held = await store.read(lambda c: c.scalars(select(t.leases.c.until)).all())
     assert all(end <= later for end in held)  # the lease is free for others
 

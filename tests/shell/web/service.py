@@ -28,6 +28,7 @@ from consumer.web.app import application
 from consumer.web.deps import Deps, WebhookRules
 from consumer.web.server import listener, serve
 from schemas.purchase import Purchase
+from tests.shell import lone
 
 SECRET = "whsec-one"
 OTHER_SECRET = "whsec-two"
@@ -95,7 +96,7 @@ class Service:
             after = Purchase.model_validate(
                 before.model_dump() | changes | {"version": before.version + 1}
             )
-            purchases.replace(connection, after, before.version)
+            lone.replace(connection, after, before.version)
             connection.execute(
                 inbox.update().where(inbox.c.purchase_id == purchase_id).values(status="done")
             )
